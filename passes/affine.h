@@ -1,0 +1,44 @@
+// Affine quantization parameters: real = scale * (code - zero_point).
+#pragma once
+
+#include <cstdint>
+
+#include "passes/ir/data_type.h"
+
+namespace lathe {
+
+// The closed range of real values a tensor was seen to take.
+struct Range {
+  float min = 0;
+  float max = 0;
+  bool operator==(const Range&) const = default;
+};
+
+struct Affine {
+  float scale = 1;
+  int32_t zero_point = 0;
+};
+
+// The codes of an integer type of at most 16 bits: uint8 -> 0..255,
+// int8 -> -128..127.
+struct CodeRange {
+  int32_t low = 0;
+  int32_t high = 0;
+};
+CodeRange code_range(ir::DataType type);
+
+// Asymmetric: the range is widened to hold 0, so that zero padding is exact,
+// scale = (max - min) / (high - low), zero point = low - min / scale, rounded
+// and clamped (ONNX operator QuantizeLinear). A range of zero width, or so
+// narrow that the scale would not be a normal float, gives scale 1 / (high -
+// low). Not finite: error kInternal.
+Affine asymmetric_affine(Range range, ir::DataType type);
+
+// Symmetric: zero point 0 for signed types (the lowest code is not used), the
+// middle code for unsigned; scale = max|x| / ((high - low) / 2).
+Affine symmetric_affine(float max_abs, ir::DataType type);
+
+// round-half-even(value / scale) + zero_point, saturated: QuantizeLinear.
+int32_t quantize(float value, Affine affine, CodeRange codes);
+
+}  // namespace lathe

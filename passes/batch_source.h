@@ -1,0 +1,59 @@
+// Samples for calibration, training and evaluation.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "passes/ir/tensor.h"
+
+namespace lathe {
+
+// Tensors for a model's inputs, by name. Every tensor of a batch that has a
+// batch dimension has it as its first.
+struct Batch {
+  std::vector<std::pair<std::string, ir::Tensor>> inputs;
+  std::vector<int64_t> labels;  // one a sample; empty when there are none
+  int64_t samples = 0;
+
+  const ir::Tensor* find(const std::string& input) const {
+    for (const auto& [name, tensor] : inputs)
+      if (name == input) return &tensor;
+    return nullptr;
+  }
+};
+
+// How to read: the same options give the same batches in the same order.
+struct ReadOptions {
+  int64_t batch_size = 1;
+  std::optional<int64_t> shuffle_seed;  // absent: the data set's own order
+  int epoch = 0;                        // with shuffle_seed: its own order each
+  bool augment = false;
+  int64_t rank = 0, ranks = 1;  // this reader sees every ranks-th sample
+  int64_t first_sample = 0;     // resume: samples of this rank to skip
+  bool drop_last = false;       // leave out an incomplete last batch
+};
+
+// One pass over the data. Decoding runs ahead in parallel in bounded memory.
+class BatchReader {
+ public:
+  virtual ~BatchReader() = default;
+  // nullopt at the end. Errors: kInput with the file that does not decode.
+  virtual std::optional<Batch> next() = 0;
+};
+
+class BatchSource {
+ public:
+  virtual ~BatchSource() = default;
+  virtual int64_t size() const = 0;  // samples
+  virtual bool has_labels() const = 0;
+  // Random or procedural input that stands for real data: said in reports.
+  virtual bool is_synthetic() const = 0;
+  virtual std::string description() const = 0;
+  virtual std::unique_ptr<BatchReader> read(const ReadOptions& options) = 0;
+};
+
+}  // namespace lathe

@@ -1,0 +1,45 @@
+// What a model costs in time on a device, without running it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "passes/ir/graph.h"
+
+namespace lathe {
+
+// Microseconds: median and a 90% prediction interval.
+struct LatencyEstimate {
+  double p5_us = 0;
+  double p50_us = 0;
+  double p95_us = 0;
+};
+
+// One kernel of the graph as the device runs it.
+struct KernelEstimate {
+  std::string name;                // of the first node
+  std::string kind;                // "conv2d", "qconv2d", "gemm", …
+  std::vector<std::string> nodes;  // ids of the graph's nodes that it covers
+  LatencyEstimate latency;
+  bool seen = true;  // false: of a kind that the profile has not measured
+};
+
+struct GraphEstimate {
+  LatencyEstimate latency;
+  std::vector<KernelEstimate> kernels;
+  double unseen_share = 0;  // of p50, in kernels with !seen
+};
+
+// Thread-safe. Prices the graph as it stands (Q/DQ groups as the integer
+// kernels they become); shapes must be known (ir::infer_shapes with the input
+// shapes bound), else error kInput naming the input to fix.
+class LatencyModel {
+ public:
+  virtual ~LatencyModel() = default;
+  virtual GraphEstimate estimate(const ir::Model& model) const = 0;
+  virtual std::string device() const = 0;  // the profile's name
+  // False for a profile whose figures no measurement stands behind.
+  virtual bool calibrated() const = 0;
+};
+
+}  // namespace lathe
