@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,12 @@ namespace lathe {
 // Reads a whole file. Errors: kInput when it does not exist or is a folder or
 // larger than `max_bytes`; kIo when reading fails.
 std::string read_file(const std::filesystem::path& path,
+                      uint64_t max_bytes = UINT64_MAX);
+
+// Calls `take` with the file's bytes in order, a chunk at a time. Errors as
+// read_file.
+void read_file_chunks(const std::filesystem::path& path,
+                      const std::function<void(std::string_view)>& take,
                       uint64_t max_bytes = UINT64_MAX);
 
 // A read-only mapping of a regular file; an empty file maps to no bytes.
