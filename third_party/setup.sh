@@ -36,7 +36,7 @@ packages=(
   libtorch-dev libopenblas0-openmp libopenblas-openmp-dev
   libonnx-dev libprotobuf-dev protobuf-compiler
   libcli11-dev nlohmann-json3-dev libtbb-dev doctest-dev
-  libfmt-dev libvalijson-dev libssl-dev
+  libfmt-dev libssl-dev
   libarchive-dev zlib1g-dev
   libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
 )
