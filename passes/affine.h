@@ -39,6 +39,6 @@ Affine asymmetric_affine(Range range, ir::DataType type);
 Affine symmetric_affine(float max_abs, ir::DataType type);
 
 // round-half-even(value / scale) + zero_point, saturated: QuantizeLinear.
-int32_t quantize(float value, Affine affine, CodeRange codes);
+int32_t to_code(float value, Affine affine, CodeRange codes);
 
 }  // namespace lathe

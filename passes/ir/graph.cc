@@ -100,7 +100,10 @@ Graph* Node::attr_graph(std::string_view name) const {
 
 void Node::set_attribute(std::string_view name, Attribute attribute) {
   auto adopt = [this](std::unique_ptr<Graph>& graph) {
-    if (graph) graph->owner_ = this;
+    if (!graph) return;
+    graph->owner_ = this;
+    if (!had_subgraph_) ++graph_->nodes_with_subgraphs_;
+    had_subgraph_ = true;
   };
   if (auto* graph = std::get_if<std::unique_ptr<Graph>>(&attribute.data))
     adopt(*graph);
@@ -155,6 +158,8 @@ void Node::drop_uses() {
 Graph::~Graph() {
   // Uses of outer values by this graph's nodes must not outlive it, and
   // subgraphs go while the values they point to still exist.
+  // (Clearing the lists first keeps this linear in the number of uses.)
+  for (auto& value : values_) value->uses_.clear();
   for (auto& node : nodes_) node->drop_uses();
   nodes_.clear();
   for (Value* value : outputs_)
@@ -196,6 +201,7 @@ Value* Graph::find_visible(std::string_view name) const {
 std::string Graph::unique_name(const std::string& base) const {
   auto taken_below = [](const Graph& graph, const std::string& name,
                         auto&& self) -> bool {
+    if (graph.nodes_with_subgraphs_ == 0) return false;
     for (auto& node : graph.nodes_)
       for (Graph* sub : node->subgraphs())
         if (sub->find(name) || self(*sub, name, self)) return true;
@@ -322,6 +328,7 @@ void Graph::detach_node(Node* node) {
   node->drop_uses();
   for (Value* value : node->outputs_)
     if (value) value->producer_ = nullptr;
+  if (node->had_subgraph_) --nodes_with_subgraphs_;
   nodes_.erase(node->self_);
 }
 

@@ -169,6 +169,7 @@ class Node {
   std::vector<Value*> inputs_, outputs_;
   std::vector<std::pair<std::string, Attribute>> attributes_;
   std::list<std::unique_ptr<Node>>::iterator self_;
+  bool had_subgraph_ = false;
 };
 
 class Graph {
@@ -257,6 +258,8 @@ class Graph {
   std::unordered_map<std::string, std::list<std::unique_ptr<Value>>::iterator>
       by_name_;
   std::vector<Value*> inputs_, outputs_;
+  // Nodes that were given a subgraph: none is the common case.
+  size_t nodes_with_subgraphs_ = 0;
 };
 
 // A model-local function (ONNX FunctionProto): its body is a Graph whose
