@@ -1,0 +1,148 @@
+#include "calibration/accuracy/accuracy.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "calibration/accuracy/reference.h"
+#include "calibration/accuracy/sample_score.h"
+#include "calibration/accuracy/totals.h"
+#include "calibration/latency/batch_stream.h"
+#include "calibration/latency/session.h"
+#include "passes/base/error.h"
+#include "passes/base/text.h"
+
+namespace lathe::accuracy {
+namespace {
+
+using latency::Session;
+using latency::TensorInfo;
+
+std::vector<std::string> output_names(const Session& session) {
+  std::vector<std::string> names;
+  for (const TensorInfo& output : session.outputs())
+    names.push_back(output.name);
+  return names;
+}
+
+// For each of the model's outputs, which of the reference's it is compared
+// with: the one of its name, else, where no name is shared, the one in its
+// place.
+std::vector<size_t> match_outputs(const std::vector<std::string>& ours,
+                                  const std::vector<std::string>& reference) {
+  std::vector<size_t> match;
+  for (const std::string& name : ours) {
+    auto found = std::find(reference.begin(), reference.end(), name);
+    if (found != reference.end())
+      match.push_back(static_cast<size_t>(found - reference.begin()));
+  }
+  if (match.size() == ours.size()) return match;
+  if (match.empty() && ours.size() == reference.size()) {
+    for (size_t i = 0; i < ours.size(); ++i) match.push_back(i);
+    return match;
+  }
+  throw_input("model",
+              "its outputs are " + join(ours, ", ") + ", the reference's are " +
+                  join(reference, ", "),
+              "both need the same outputs to be compared");
+}
+
+// Runs the model over the data beside `reference` (may be null).
+Accuracy score_model(const ir::Model& model, Reference* reference,
+                     BatchSource& data, const EvaluateOptions& options,
+                     ProgressSink& progress, const CancelToken* cancel) {
+  latency::SessionOptions session_options;
+  session_options.threads = 1;
+  session_options.spin = false;
+  std::unique_ptr<Session> session = Session::open(model, session_options);
+  std::vector<std::string> names = output_names(*session);
+
+  latency::StreamOptions stream;
+  stream.task = "evaluate";
+  stream.samples = options.samples;
+  stream.jobs = options.jobs;
+  stream.batch_size = latency::session_batch_size(*session);
+  std::vector<size_t> match;
+  if (reference) {
+    match = match_outputs(names, output_names(reference->session()));
+    stream.batch_size = std::max(
+        stream.batch_size, latency::session_batch_size(reference->session()));
+    reference->begin(stream.batch_size);
+  }
+
+  struct Slot {
+    std::vector<SampleScore> scores;
+    std::vector<ir::Tensor> reference;
+  };
+  std::vector<Slot> slots(latency::stream_slots(stream));
+  size_t folded = 0;  // batches; only changes while no work runs
+  Totals totals(names, reference != nullptr);
+
+  auto work = [&](size_t slot, const Batch& batch) {
+    std::vector<ir::Tensor> outputs = session->run(batch.inputs);
+    std::vector<ir::Tensor> theirs, matched;
+    if (reference) {
+      theirs = reference->outputs(folded + slot, batch);
+      for (size_t index : match) matched.push_back(theirs[index]);
+    }
+    slots[slot].scores = score_batch({names, outputs, matched, batch.labels,
+                                      stream.batch_size, batch.samples});
+    slots[slot].reference = std::move(theirs);
+  };
+  auto fold = [&](size_t slot, const Batch&) {
+    for (const SampleScore& score : slots[slot].scores) totals.add(score);
+    // `folded` counts on while the wave is folded; the next wave's work starts
+    // after it.
+    if (reference) reference->keep(folded, slots[slot].reference);
+    slots[slot] = {};
+    ++folded;
+  };
+  latency::stream_batches(data, stream, progress, cancel, work, fold);
+  return totals.result();
+}
+
+class RuntimeEvaluator final : public Evaluator {
+ public:
+  RuntimeEvaluator(const ir::Model& reference, BatchSource& data,
+                   const EvaluateOptions& options, ProgressSink& progress,
+                   const CancelToken* cancel)
+      : reference_(reference, kMaxKeptBytes),
+        data_(data),
+        options_(options),
+        progress_(progress),
+        cancel_(cancel) {}
+
+  Accuracy evaluate(const ir::Model& model) override {
+    return score_model(model, &reference_, data_, options_, progress_, cancel_);
+  }
+
+ private:
+  Reference reference_;
+  BatchSource& data_;
+  EvaluateOptions options_;
+  ProgressSink& progress_;
+  const CancelToken* cancel_;
+};
+
+}  // namespace
+
+Accuracy evaluate(const ir::Model& model, const ir::Model* reference,
+                  BatchSource& data, const EvaluateOptions& options,
+                  ProgressSink& progress, const CancelToken* cancel) {
+  if (!reference)
+    return score_model(model, nullptr, data, options, progress, cancel);
+  Reference bound(*reference, /*max_kept_bytes=*/0);
+  return score_model(model, &bound, data, options, progress, cancel);
+}
+
+std::unique_ptr<Evaluator> make_evaluator(const ir::Model& reference,
+                                          BatchSource& data,
+                                          const EvaluateOptions& options,
+                                          ProgressSink& progress,
+                                          const CancelToken* cancel) {
+  return std::make_unique<RuntimeEvaluator>(reference, data, options, progress,
+                                            cancel);
+}
+
+}  // namespace lathe::accuracy

@@ -1,0 +1,36 @@
+// Top-1, top-5 and fidelity to a reference model. What each figure means at its
+// edges: sample_score.h and metrics.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "passes/base/progress.h"
+#include "passes/batch_source.h"
+#include "passes/evaluator.h"
+
+namespace lathe::accuracy {
+
+struct EvaluateOptions {
+  int64_t samples = 0;  // 0: all
+  int jobs = 0;
+  // What labels are compared with: the first output when it is [N, classes].
+};
+
+// Runs `model` (and `reference`, when given) in ONNX Runtime over the data.
+// Memory does not grow with the number of samples; results do not depend on
+// jobs.
+Accuracy evaluate(const ir::Model& model, const ir::Model* reference,
+                  BatchSource& data, const EvaluateOptions& options,
+                  ProgressSink& progress, const CancelToken* cancel);
+
+// An Evaluator bound to a reference (cloned) and data. The reference's outputs
+// are computed once and kept when they fit 256 MiB, else run again.
+std::unique_ptr<Evaluator> make_evaluator(const ir::Model& reference,
+                                          BatchSource& data,
+                                          const EvaluateOptions& options,
+                                          ProgressSink& progress,
+                                          const CancelToken* cancel);
+
+}  // namespace lathe::accuracy

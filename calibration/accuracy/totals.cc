@@ -1,0 +1,36 @@
+#include "calibration/accuracy/totals.h"
+
+#include <algorithm>
+
+namespace lathe::accuracy {
+
+void Totals::add(const SampleScore& score) {
+  ++samples_;
+  if (score.top1) top1_.add(*score.top1 ? 1 : 0);
+  if (score.top5) top5_.add(*score.top5 ? 1 : 0);
+  if (score.agreement) agreement_.add(*score.agreement);
+  for (size_t i = 0; i < score.outputs.size(); ++i) {
+    if (!score.outputs[i]) continue;
+    outputs_[i].sqnr_db.add(score.outputs[i]->sqnr_db);
+    outputs_[i].cosine.add(score.outputs[i]->cosine);
+    outputs_[i].max_abs_diff =
+        std::max(outputs_[i].max_abs_diff, score.outputs[i]->max_abs_diff);
+  }
+}
+
+Accuracy Totals::result() const {
+  Accuracy result;
+  result.samples = samples_;
+  if (top1_.count) result.top1 = top1_.value();
+  if (top5_.count) result.top5 = top5_.value();
+  if (!compared_) return result;
+  if (agreement_.count) result.agreement = agreement_.value();
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    if (outputs_[i].sqnr_db.count)
+      result.outputs.push_back({names_[i], outputs_[i].sqnr_db.value(),
+                                outputs_[i].cosine.value(),
+                                outputs_[i].max_abs_diff});
+  return result;
+}
+
+}  // namespace lathe::accuracy

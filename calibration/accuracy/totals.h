@@ -1,0 +1,45 @@
+// Sums over samples, in the data's order. Internal.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "calibration/accuracy/sample_score.h"
+#include "passes/evaluator.h"
+
+namespace lathe::accuracy {
+
+class Totals {
+ public:
+  // `names`: the outputs'; `compared`: there is a reference.
+  Totals(std::vector<std::string> names, bool compared)
+      : names_(std::move(names)),
+        compared_(compared),
+        outputs_(names_.size()) {}
+  void add(const SampleScore& score);
+  Accuracy result() const;
+
+ private:
+  struct Mean {
+    double sum = 0;
+    int64_t count = 0;
+    void add(double value) {
+      sum += value;
+      ++count;
+    }
+    double value() const {
+      return count ? sum / static_cast<double>(count) : 0;
+    }
+  };
+  struct Output {
+    Mean sqnr_db, cosine;
+    double max_abs_diff = 0;
+  };
+  std::vector<std::string> names_;
+  bool compared_;
+  int64_t samples_ = 0;
+  Mean top1_, top5_, agreement_;
+  std::vector<Output> outputs_;
+};
+
+}  // namespace lathe::accuracy

@@ -1,0 +1,121 @@
+// S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual
+// performance model for multicore architectures", CACM 52(4), 2009: a kernel
+// takes the longer of its arithmetic at the attainable peak and its traffic at
+// the bandwidth. Here an overhead is added for each kernel.
+#include "calibration/latency/roofline.h"
+
+#include <algorithm>
+
+#include "calibration/latency/device_profile.h"
+#include "calibration/latency/kernels.h"
+#include "calibration/latency/shape_hint.h"
+#include "passes/base/error.h"
+#include "passes/ir/op_table.h"
+#include "passes/ir/shape_inference.h"
+
+namespace lathe::latency {
+namespace {
+
+double efficiency(const Kernel& kernel) {
+  const ir::Operator* op = ir::find_operator(*kernel.main);
+  if (!op) return kKernelEfficiency.elementwise;
+  if (op->op_class == ir::OpClass::kRecurrent)
+    return kKernelEfficiency.recurrent;
+  if (op->op_class != ir::OpClass::kCompute)
+    return kKernelEfficiency.elementwise;
+  if (is_depthwise(*kernel.main)) return kKernelEfficiency.depthwise;
+  return kernel.integer ? kKernelEfficiency.dense_int8
+                        : kKernelEfficiency.dense;
+}
+
+void require_static_inputs(const ir::Model& model) {
+  for (const ir::Value* input : model.graph->inputs()) {
+    if (input->has_initializer() || !input->type.is_tensor() ||
+        input->type.has_static_shape())
+      continue;
+    throw_input("input '" + input->name() + "'",
+                "its shape is not fixed (" + ir::to_string(input->type) +
+                    "), and a latency is that of one shape",
+                input_shape_hint(*input));
+  }
+}
+
+bool shapes_are_known(const ir::Graph& graph) {
+  for (const auto& node : graph.nodes())
+    for (const ir::Value* output : node->outputs())
+      if (output && output->type.is_tensor() &&
+          !output->type.has_static_shape())
+        return false;
+  return true;
+}
+
+class Roofline final : public LatencyModel {
+ public:
+  Roofline(const DeviceProfile& profile, int threads)
+      : profile_(profile), threads_(std::max(1, threads)) {}
+
+  GraphEstimate estimate(const ir::Model& model) const override {
+    require_static_inputs(model);
+    if (shapes_are_known(*model.graph)) return price(*model.graph);
+    ir::Model inferred = ir::clone(model);
+    ir::infer_shapes(inferred);
+    return price(*inferred.graph);
+  }
+  std::string device() const override { return std::string(profile_.name); }
+  bool calibrated() const override { return false; }
+
+ private:
+  GraphEstimate price(const ir::Graph& graph) const {
+    GraphEstimate result;
+    double unseen_us = 0;
+    for (const Kernel& kernel : group_kernels(graph)) {
+      KernelEstimate estimate;
+      estimate.name = kernel.nodes.front()->id();
+      estimate.kind = kernel_kind(kernel);
+      for (const ir::Node* node : kernel.nodes)
+        estimate.nodes.push_back(node->id());
+      estimate.latency = interval(latency_us(kernel));
+      estimate.seen = kernel.known;
+      // The profile errs alike for all kernels, so nothing cancels out and the
+      // ends of the intervals add up.
+      result.latency.p5_us += estimate.latency.p5_us;
+      result.latency.p50_us += estimate.latency.p50_us;
+      result.latency.p95_us += estimate.latency.p95_us;
+      if (!estimate.seen) unseen_us += estimate.latency.p50_us;
+      result.kernels.push_back(std::move(estimate));
+    }
+    if (result.latency.p50_us > 0)
+      result.unseen_share = unseen_us / result.latency.p50_us;
+    return result;
+  }
+
+  double latency_us(const Kernel& kernel) const {
+    double per_cycle = kernel.integer ? profile_.int8_ops_per_cycle
+                                      : profile_.fp32_flops_per_cycle;
+    // GHz times operations a cycle, a thousandth: operations a microsecond.
+    double flops_per_us =
+        profile_.ghz * 1e3 * per_cycle * efficiency(kernel) * threads_;
+    double bytes_per_us =
+        profile_.bandwidth_gb_per_s * 1e3 *
+        std::min<double>(threads_, profile_.bandwidth_threads);
+    return std::max(static_cast<double>(kernel.flops) / flops_per_us,
+                    static_cast<double>(kernel.bytes) / bytes_per_us) +
+           profile_.overhead_us;
+  }
+
+  static LatencyEstimate interval(double p50_us) {
+    return {p50_us / kUncalibratedFactor, p50_us, p50_us * kUncalibratedFactor};
+  }
+
+  const DeviceProfile& profile_;
+  int threads_;
+};
+
+}  // namespace
+
+std::unique_ptr<LatencyModel> make_roofline(const std::string& device,
+                                            int threads) {
+  return std::make_unique<Roofline>(find_device_profile(device), threads);
+}
+
+}  // namespace lathe::latency
