@@ -1,0 +1,13 @@
+// Writes a selection and its parameters into the graph.
+#pragma once
+
+#include "passes/quantize/parameters.h"
+#include "passes/quantize/quantize.h"
+#include "passes/quantize/select_nodes.h"
+
+namespace lathe::quantize {
+
+void insert_qdq(ir::Model& model, const Selection& selection,
+                const Parameters& parameters, const QuantizeOptions& options);
+
+}  // namespace lathe::quantize

@@ -1,0 +1,139 @@
+// Which values share parameters, and what those are.
+//
+// Operators that move data keep their input's parameters, so a tree of them
+// hangs below one source value, whose range all of them lie in: only sources
+// are observed. The output of Softmax and Sigmoid is in [0, 1] by definition.
+// Below a fused Relu, real 0 must be the lowest code; below a fused Clip, no
+// code may lie outside its bounds: onnxruntime drops them only then.
+#include "passes/quantize/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "passes/activation_ranges.h"
+#include "passes/base/error.h"
+
+namespace lathe::quantize {
+namespace {
+
+bool is_moved(const Selection& selection, const ir::Value* value) {
+  return selection.has_role(value->producer(), Role::kMovement) ||
+         selection.has_role(value->producer(), Role::kCodes);
+}
+
+std::vector<ir::Value*> coded_values(const ir::Model& model,
+                                     const Selection& selection) {
+  std::vector<ir::Value*> values;
+  std::set<const ir::Value*> seen;
+  auto add = [&](ir::Value* value) {
+    if (!value->is_constant() && seen.insert(value).second)
+      values.push_back(value);
+  };
+  for (const auto& node : model.graph->nodes()) {
+    auto it = selection.roles.find(node.get());
+    if (it == selection.roles.end()) continue;
+    if (it->second != Role::kFused)
+      for (size_t i : data_inputs(*node, it->second)) add(node->input(i));
+    // MatMul and Gemm write float where only float is read.
+    bool writes_float = node->is("MatMul") || node->is("Gemm");
+    for (ir::Value* value : node->outputs())
+      if (value && !selection.is_inside(*value) &&
+          (!writes_float || selection.is_read(*value)))
+        add(value);
+  }
+  return values;
+}
+
+// What must hold for the range of a tree of shared parameters.
+struct Demands {
+  Range observed{0, 0};
+  std::optional<Range> bounds;  // of the Relu or Clip fused above the source
+};
+
+// The fill values of Pads must be codes as well.
+void widen_to_fills(const Selection& selection, const ir::Value* value,
+                    Range& range) {
+  const ir::Node* node = value->producer();
+  if (!selection.contains(node) || !node->is("Pad") || !node->input(2)) return;
+  float fill = node->input(2)->tensor().to_floats()[0];
+  range.min = std::min(range.min, fill);
+  range.max = std::max(range.max, fill);
+}
+
+Affine affine_for(Demands demands, ir::DataType type) {
+  Range range = demands.observed;
+  if (!demands.bounds) return asymmetric_affine(range, type);
+  range.min = std::clamp(range.min, demands.bounds->min, demands.bounds->max);
+  range.max = std::clamp(range.max, demands.bounds->min, demands.bounds->max);
+  return fit_inside(asymmetric_affine(range, type), code_range(type),
+                    *demands.bounds);
+}
+
+}  // namespace
+
+Affine fit_inside(Affine affine, CodeRange codes, Range bounds) {
+  Affine best{0, affine.zero_point};
+  for (int32_t step : {0, -1, 1}) {
+    int32_t zero_point =
+        std::clamp(affine.zero_point + step, codes.low, codes.high);
+    float below = static_cast<float>(codes.low - zero_point);
+    float above = static_cast<float>(codes.high - zero_point);
+    float scale = affine.scale;
+    if (below < 0) scale = std::min(scale, bounds.min / below);
+    if (above > 0) scale = std::min(scale, bounds.max / above);
+    // The division may have rounded up by a unit in the last place.
+    for (int i = 0; i < 2; ++i)
+      if (scale * below < bounds.min || scale * above > bounds.max)
+        scale = std::nextafter(scale, 0.0f);
+    if (scale > best.scale) best = {scale, zero_point};
+  }
+  return std::isnormal(best.scale) ? best : affine;
+}
+
+Parameters choose_parameters(const ir::Model& model, const Selection& selection,
+                             const QuantizeOptions& options,
+                             PassContext& context) {
+  Parameters result;
+  result.values_ = coded_values(model, selection);
+  std::vector<const ir::Value*> roots;
+  for (ir::Value* value : result.values_) {
+    const ir::Value* root = value;
+    while (is_moved(selection, root)) root = root->producer()->input(0);
+    result.root_[value] = root;
+    if (std::ranges::find(roots, root) == roots.end()) roots.push_back(root);
+  }
+  auto fixed_range = [&](const ir::Value* root) -> std::optional<Range> {
+    if (!selection.has_role(root->producer(), Role::kArithmetic)) return {};
+    return find_rule(*root->producer())->fixed_range;
+  };
+  std::vector<std::string> names;
+  for (const ir::Value* root : roots)
+    if (!fixed_range(root)) names.push_back(root->name());
+  if (roots.empty()) return result;
+  if (!context.ranges)
+    throw Error(ErrorKind::kUsage, "quantize_static",
+                "needs calibration data to observe activations",
+                "give data with --data");
+  ActivationRanges observed =
+      context.ranges->collect(model, names, *context.progress, context.cancel);
+
+  std::unordered_map<const ir::Value*, Demands> demands;
+  for (const ir::Value* root : roots) {
+    Demands& demand = demands[root];
+    if (auto fixed = fixed_range(root))
+      demand.observed = *fixed;
+    else if (auto it = observed.find(root->name()); it != observed.end())
+      demand.observed = it->second;
+    if (selection.has_role(root->producer(), Role::kFused))
+      demand.bounds = clip_bounds(*root->producer());
+  }
+  for (const ir::Value* value : result.values_)
+    widen_to_fills(selection, value,
+                   demands.at(result.root_.at(value)).observed);
+  for (const auto& [root, demand] : demands)
+    result.affine_[root] = affine_for(demand, options.activation_type);
+  return result;
+}
+
+}  // namespace lathe::quantize

@@ -1,0 +1,158 @@
+// Weights and biases as codes.
+//
+//   w  ->  int8, scale[c] = max|w[c]| / 127, zero point 0
+//   b  ->  int32, scale[c] = scale_x * scale_w[c], zero point 0
+//
+// The bias is added to the int32 accumulator as it is, so its code must leave
+// room there: where |b| / (scale_x * scale_w[c]) exceeds kMaxBiasCode, scale_w
+// is raised. The rest of the accumulator's range holds K products of at most
+// 255 * 127, K up to 33,000. Source: onnxruntime's Python quantizer does the
+// same for single channels (adjust_tensor_range / weight scale for bias).
+#include "passes/quantize/weights.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace lathe::quantize {
+namespace {
+
+constexpr double kMaxBiasCode = 1 << 30;
+
+// Calls f(channel, element index) for each element.
+template <class F>
+void for_each_channel(const ir::Tensor& tensor, std::optional<int64_t> axis,
+                      F&& f) {
+  int64_t channels = 1, inner = tensor.size();
+  if (axis) {
+    channels = tensor.dims()[*axis];
+    inner = 1;
+    for (size_t i = *axis + 1; i < tensor.dims().size(); ++i)
+      inner *= tensor.dims()[i];
+  }
+  for (int64_t i = 0; i < tensor.size(); ++i) f(i / inner % channels, i);
+}
+
+// Scalar where there is one scale for all, else one a channel.
+ir::Tensor scale_tensor(const std::vector<float>& scales, bool scalar) {
+  return scalar ? ir::Tensor::scalar(scales[0])
+                : ir::Tensor::from<float>({static_cast<int64_t>(scales.size())},
+                                          scales);
+}
+
+ir::Tensor zero_points(ir::DataType type, size_t channels, bool scalar) {
+  return ir::Tensor::zeros(
+      type, scalar ? std::vector<int64_t>{}
+                   : std::vector<int64_t>{static_cast<int64_t>(channels)});
+}
+
+}  // namespace
+
+std::vector<float> weight_scales(const ir::Tensor& weights,
+                                 std::optional<int64_t> axis,
+                                 const ir::Tensor* bias, float input_scale) {
+  size_t channels = axis ? weights.dims()[*axis] : 1;
+  std::vector<float> max_abs(channels, 0);
+  auto data = weights.data<float>();
+  for_each_channel(weights, axis, [&](int64_t c, int64_t i) {
+    max_abs[c] = std::max(max_abs[c], std::fabs(data[i]));
+  });
+  std::vector<float> scales(channels);
+  for (size_t c = 0; c < channels; ++c)
+    scales[c] = symmetric_affine(max_abs[c], ir::DataType::kInt8).scale;
+  if (!bias) return scales;
+  auto biases = bias->data<float>();
+  size_t count = std::max(biases.size(), channels);
+  for (size_t i = 0; i < count; ++i) {
+    double b = std::fabs(biases[biases.size() == 1 ? 0 : i]);
+    float& scale = scales[channels == 1 ? 0 : i];
+    scale = std::max(
+        scale, static_cast<float>(
+                   b / (static_cast<double>(input_scale) * kMaxBiasCode)));
+  }
+  return scales;
+}
+
+CodedConstant ConstantCoder::weights(ir::Value* value,
+                                     std::optional<int64_t> axis,
+                                     const std::vector<float>& scales) {
+  CodedConstant& coded = weights_[{value, axis.value_or(-1), scales}];
+  if (coded.codes) return coded;
+  const ir::Tensor& tensor = value->tensor();
+  auto data = tensor.data<float>();
+  std::vector<int8_t> codes(data.size());
+  for_each_channel(tensor, axis, [&](int64_t c, int64_t i) {
+    codes[i] =
+        static_cast<int8_t>(to_code(data[i], {scales[c], 0}, {-127, 127}));
+  });
+  const std::string& name = value->name();
+  coded.axis = axis;
+  coded.scales = scales;
+  coded.codes = graph_.add_constant(
+      name + "_quantized", ir::Tensor::from<int8_t>(tensor.dims(), codes));
+  coded.scale = graph_.add_constant(name + "_scale",
+                                    scale_tensor(scales, /*scalar=*/!axis));
+  coded.zero_point = graph_.add_constant(
+      name + "_zero_point",
+      zero_points(ir::DataType::kInt8, scales.size(), /*scalar=*/!axis));
+  return coded;
+}
+
+CodedConstant ConstantCoder::bias(ir::Value* value, int64_t channels,
+                                  float input_scale,
+                                  const std::vector<float>& weight_scales) {
+  auto data = value->tensor().data<float>();
+  CodedConstant coded;
+  bool scalar = weight_scales.size() == 1 && channels != 1;
+  for (float scale : weight_scales) coded.scales.push_back(input_scale * scale);
+  std::vector<int32_t> codes(channels);
+  for (int64_t c = 0; c < channels; ++c) {
+    double scale = coded.scales[coded.scales.size() == 1 ? 0 : c];
+    double code = data[data.size() == 1 ? 0 : c] / scale;
+    // A product of two tiny scales may be 0 in float: then b / 0.
+    if (!std::isfinite(code)) code = 0;
+    codes[c] = static_cast<int32_t>(
+        std::clamp(std::nearbyint(code), -2147483647.0, 2147483647.0));
+  }
+  const std::string& name = value->name();
+  if (!scalar) coded.axis = 0;
+  coded.codes = graph_.add_constant(
+      name + "_quantized", ir::Tensor::from<int32_t>({channels}, codes));
+  coded.scale =
+      graph_.add_constant(name + "_scale", scale_tensor(coded.scales, scalar));
+  coded.zero_point = graph_.add_constant(
+      name + "_zero_point",
+      zero_points(ir::DataType::kInt32, coded.scales.size(), scalar));
+  return coded;
+}
+
+CodedConstant ConstantCoder::operand(ir::Value* value, ir::DataType type) {
+  CodedConstant& coded = operands_[value];
+  if (coded.codes) return coded;
+  const ir::Tensor& tensor = value->tensor();
+  auto data = tensor.data<float>();
+  auto [low, high] = std::ranges::minmax(data);
+  Affine affine = asymmetric_affine({low, high}, type);
+  std::vector<double> codes;
+  codes.reserve(data.size());
+  for (float x : data) codes.push_back(to_code(x, affine, code_range(type)));
+  coded = activation(value->name(), affine, type);
+  coded.codes =
+      graph_.add_constant(value->name() + "_quantized",
+                          ir::Tensor::from_doubles(type, tensor.dims(), codes));
+  return coded;
+}
+
+CodedConstant ConstantCoder::activation(const std::string& name, Affine affine,
+                                        ir::DataType type) {
+  CodedConstant coded;
+  coded.scales = {affine.scale};
+  coded.scale =
+      graph_.add_constant(name + "_scale", ir::Tensor::scalar(affine.scale));
+  double zero_point = affine.zero_point;
+  coded.zero_point = graph_.add_constant(
+      name + "_zero_point",
+      ir::Tensor::from_doubles(type, {}, std::span(&zero_point, 1)));
+  return coded;
+}
+
+}  // namespace lathe::quantize

@@ -1,0 +1,61 @@
+// Golden pairs: tests/golden/quantize/*.golden. A file holds what it shows
+// (lines with #), optional lines `range NAME MIN MAX`, then `--- before` and
+// `--- after`, both in the text form. LATHE_UPDATE_GOLDEN=1 writes `after`.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+
+#include "passes/base/file.h"
+#include "tests/passes/quantize/support.h"
+
+namespace lathe::quantize::test {
+namespace {
+
+TEST_CASE("quantize_static: golden pairs") {
+  std::filesystem::path folder =
+      std::filesystem::path(LATHE_SOURCE_DIR) / "tests/golden/quantize";
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".golden") paths.push_back(entry.path());
+  std::ranges::sort(paths);
+  REQUIRE(paths.size() >= 6);
+  const char* update = std::getenv("LATHE_UPDATE_GOLDEN");
+  for (const auto& path : paths) {
+    std::string file = path.filename().string();
+    CAPTURE(file);
+    std::string text = read_file(path);
+    const std::string kBefore = "--- before\n", kAfter = "--- after\n";
+    size_t before = text.find(kBefore), after = text.find(kAfter);
+    REQUIRE(before != std::string::npos);
+    REQUIRE(after != std::string::npos);
+    std::map<std::string, Range> ranges;
+    std::istringstream head(text.substr(0, before));
+    for (std::string line; std::getline(head, line);) {
+      std::istringstream words(line);
+      std::string word, name;
+      Range range;
+      if (words >> word && word == "range" &&
+          words >> name >> range.min >> range.max)
+        ranges[name] = range;
+    }
+    before += kBefore.size();
+    Outcome outcome =
+        quantize_text(text.substr(before, after - before), ranges);
+    std::string result = outcome.text();
+    for (const Remark& remark : outcome.result.remarks)
+      result += "# " + remark.node + ": " + remark.reason + "\n";
+    after += kAfter.size();
+    if (update && std::string(update) == "1")
+      write_file_atomic(path, text.substr(0, after) + result);
+    else
+      CHECK(result == text.substr(after));
+    // What was written is read again as the same.
+    CHECK(ir::to_text(ir::parse_text(outcome.text())) == outcome.text());
+  }
+}
+
+}  // namespace
+}  // namespace lathe::quantize::test
