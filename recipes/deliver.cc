@@ -1,0 +1,96 @@
+#include "recipes/deliver.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "passes/base/error.h"
+#include "passes/base/file.h"
+#include "passes/base/hash.h"
+#include "recipes/manifest.h"
+#include "recipes/variants.h"
+
+namespace lathe::recipes {
+namespace {
+
+namespace fs = std::filesystem;
+
+void note_rejections(const DeliveryContext& context, const Report& report) {
+  if (report.variants.empty())
+    context.note("no variant is delivered; 'rejected' says why");
+  for (const RejectedVariant& rejected : report.rejected)
+    if (rejected.slower)
+      context.note(
+          fmt::format("the result of stage '{}' is {}; it is not delivered",
+                      rejected.stage, rejected.reason));
+}
+
+void record_variants(const fs::path& folder, Report& report) {
+  std::set<std::string> paths;
+  for (const VariantReport& variant : report.variants) {
+    const fs::path file = folder / variant.path;
+    if (!paths.insert(variant.path).second) continue;
+    std::vector<fs::path> files = external_data_files(file);
+    files.insert(files.begin(), file);
+    for (const fs::path& one : files) {
+      report.outputs.push_back(record_file("variant", one));
+      report.outputs.back().path = "variants/" + one.filename().string();
+    }
+  }
+}
+
+void judge_file(const DeliveryContext& context, const fs::path& file,
+                Report& report) {
+  StageScore input = report.stages.front().score;
+  StageReport& last = report.stages.back();
+  if (const auto pair = context.scorer->measure_pair(file)) {
+    input.measured_latency = pair->first;
+    last.score.measured_latency = pair->second;
+    last.measured_ratio = pair->second.median_us / pair->first.median_us;
+  }
+  if (!slower(last.score, input)) return;
+  context.note("the result is slower than the input model");
+  report.exit_code = 3;
+}
+
+}  // namespace
+
+void deliver_folder(const DeliveryContext& context, const fs::path& folder,
+                    Report& report) {
+  report.inputs = record_inputs(context.recipe);
+  context.check_cancelled();
+  choose_variants(context, report);
+  note_rejections(context, report);
+  context.check_cancelled();
+  // From here on only renames and two small files: an interruption before has
+  // changed nothing but scratch.
+  std::error_code ignored;
+  fs::remove(folder / "report.json", ignored);
+  deliver_variants(report, context.scratch, folder);
+  record_variants(folder, report);
+  const std::string text = to_json(report).dump(2) + "\n";
+  report.outputs.push_back(
+      {"report", "report.json", sha256_hex(text), text.size()});
+  write_file_atomic(folder / "manifest.json",
+                    manifest_json(report).dump(2) + "\n");
+  write_file_atomic(folder / "report.json", text);
+}
+
+void deliver_file(const DeliveryContext& context, const fs::path& file,
+                  Report& report) {
+  const fs::path folder = context.scratch.folder("output");
+  const fs::path unchecked = folder / file.filename();
+  const std::string problem =
+      write_checked(context.models.back(), unchecked, context.inputs);
+  if (!problem.empty())
+    throw Error(ErrorKind::kUnsupported, file.string(), problem,
+                "nothing was written");
+  if (context.scorer) judge_file(context, unchecked, report);
+  context.check_cancelled();
+  report.outputs.push_back(record_file("variant", unchecked));
+  report.outputs.back().path = file.string();
+  move_files(folder, fs::absolute(file).parent_path());
+}
+
+}  // namespace lathe::recipes

@@ -1,0 +1,41 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "passes/base/error.h"
+#include "passes/base/text.h"
+#include "recipes/recipe.h"
+
+namespace lathe::recipes {
+namespace {
+
+constexpr Preset kPresets[] = {
+    {"int8-latency", "Static int8 for the lowest latency: simplify, quantize",
+     R"({"schema_version": 1,
+ "stages": [{"pass": "simplify"}, {"pass": "quantize_static"}]})"},
+    {"simplify", "The same outputs from fewer nodes, in float: simplify alone",
+     R"({"schema_version": 1, "stages": [{"pass": "simplify"}]})"},
+};
+
+}  // namespace
+
+std::span<const Preset> presets() { return kPresets; }
+
+const Preset& find_preset(std::string_view name) {
+  std::vector<std::string> names;
+  for (const Preset& preset : kPresets) {
+    if (preset.name == name) return preset;
+    names.emplace_back(preset.name);
+  }
+  throw Error(ErrorKind::kUsage, std::string(name),
+              "no preset has this name" + did_you_mean(name, names),
+              "the presets are " + join(names, ", "));
+}
+
+Json from_preset(std::string_view name, const Json& changes) {
+  Json recipe = Json::parse(find_preset(name).json);
+  recipe.merge_patch(changes);
+  return recipe;
+}
+
+}  // namespace lathe::recipes

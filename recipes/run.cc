@@ -1,0 +1,295 @@
+#include "recipes/run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "calibration/accuracy/accuracy.h"
+#include "calibration/latency/roofline.h"
+#include "calibration/latency/session.h"
+#include "calibration/ranges/min_max.h"
+#include "passes/base/error.h"
+#include "passes/base/random.h"
+#include "passes/base/text.h"
+#include "passes/io/onnx/onnx.h"
+#include "recipes/deliver.h"
+#include "recipes/meter.h"
+#include "recipes/pass_table.h"
+#include "recipes/run_data.h"
+#include "recipes/scorer.h"
+#include "recipes/scratch.h"
+
+namespace lathe::recipes {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+Observer& silent_observer() {
+  static Observer observer;
+  return observer;
+}
+
+// The folder that scratch files lie in: on the file system they end on.
+fs::path prepare_place(const RunOptions& options) {
+  if (options.out_dir.empty() == options.out_file.empty())
+    throw_internal("run", "needs either a folder or a file to write to");
+  if (!options.out_dir.empty()) {
+    std::error_code failed;
+    fs::create_directories(options.out_dir, failed);
+    if (failed || !fs::is_directory(options.out_dir))
+      throw Error(ErrorKind::kInput, options.out_dir.string(),
+                  "is no folder and none can be made here");
+    return options.out_dir;
+  }
+  if (fs::is_directory(options.out_file))
+    throw Error(ErrorKind::kUsage, options.out_file.string(),
+                "is a folder; a file name is expected");
+  return options.out_file.parent_path();
+}
+
+class Run {
+ public:
+  Run(const Recipe& recipe, const RunOptions& options)
+      : recipe_(recipe),
+        options_(options),
+        observer_(options.observer ? *options.observer : silent_observer()),
+        scratch_(prepare_place(options)) {
+    report_.recipe = recipe;
+    report_.runtime_name = "onnxruntime";
+    report_.runtime_version = latency::runtime_version();
+  }
+
+  RunOutcome execute() {
+    open_model();
+    open_device();
+    open_data();
+    if (options_.score) make_scorer();
+    run_baseline();
+    for (const StageSpec& stage : recipe_.stages) run_stage(stage);
+    const DeliveryContext delivery{
+        recipe_,
+        models_,
+        inputs_,
+        scorer_.get(),
+        scratch_,
+        options_.cancel,
+        [this](const std::string& line) { note(line); }};
+    if (options_.out_dir.empty())
+      deliver_file(delivery, options_.out_file, report_);
+    else
+      deliver_folder(delivery, options_.out_dir, report_);
+    return {report_, report_.exit_code};
+  }
+
+ private:
+  void note(const std::string& line) {
+    if (std::find(report_.notes.begin(), report_.notes.end(), line) !=
+        report_.notes.end())
+      return;
+    report_.notes.push_back(line);
+    observer_.note(line);
+  }
+
+  void check_cancelled() const {
+    if (options_.cancel) options_.cancel->check();
+  }
+
+  void open_model() {
+    const fs::path path = recipe_.resolve(recipe_.model);
+    models_.push_back(io::import_onnx(path));
+    check_cancelled();
+  }
+
+  void open_device() {
+    report_.this_machine = recipe_.device.profile.empty();
+    const std::string profile = report_.this_machine
+                                    ? latency::embedded_devices().at(0)
+                                    : recipe_.device.profile;
+    estimator_ = latency::make_roofline(profile, recipe_.device.threads);
+    report_.device = estimator_->device();
+    report_.calibrated = estimator_->calibrated();
+    if (!options_.score) return;
+    const char* kind = report_.calibrated ? "" : ", uncalibrated";
+    if (report_.this_machine)
+      note(
+          fmt::format("no device profile is given: latency is measured on "
+                      "this machine, estimates come from the embedded{} "
+                      "profile '{}'",
+                      kind, report_.device));
+    else if (!report_.calibrated)
+      note(
+          fmt::format("the profile '{}' is not calibrated: no measurement "
+                      "stands behind its estimates",
+                      report_.device));
+  }
+
+  void open_data() {
+    data_ = open_run_data(recipe_, models_[0], options_);
+    for (const std::string& line : data_.notes) note(line);
+    if (data_.calibration) {
+      report_.calibration = describe(*data_.calibration);
+      ranges_ = ranges::make_min_max_collector(*data_.calibration,
+                                               /*samples=*/0, options_.jobs);
+    }
+    if (data_.scoring && options_.score)
+      report_.scoring = describe(*data_.scoring);
+    check_cancelled();
+  }
+
+  void make_scorer() {
+    report_.input_shapes =
+        effective_shapes(recipe_, models_[0], data_.calibration.get());
+    inputs_ = bench_inputs(models_[0], report_.input_shapes,
+                           data_.calibration.get(), recipe_.seed);
+    if (data_.scoring) {
+      accuracy::EvaluateOptions evaluate;
+      evaluate.jobs = options_.jobs;
+      evaluator_ =
+          accuracy::make_evaluator(models_[0], *data_.scoring, evaluate,
+                                   *options_.progress, options_.cancel);
+    } else {
+      note("no samples are given: accuracy and fidelity are not scored");
+    }
+    ScorerServices services;
+    services.estimator = estimator_.get();
+    if (report_.this_machine) services.meter = meter();
+    services.evaluator = evaluator_.get();
+    services.shapes = report_.input_shapes;
+    services.input_name = recipe_.model;
+    services.input_hint = fmt::format(
+        "it was run on {}; give samples or --input-shape that it can run on",
+        shapes_text());
+    services.cancel = options_.cancel;
+    services.note = [this](const std::string& line) { note(line); };
+    scorer_ = std::make_unique<Scorer>(std::move(services), scratch_);
+  }
+
+  // "a:1x3x32x32, b:scalar".
+  std::string shapes_text() const {
+    std::vector<std::string> shapes;
+    for (const auto& [name, tensor] : inputs_)
+      shapes.push_back(name + ":" + ir::to_string(ir::to_shape(tensor.dims())));
+    return join(shapes, ", ");
+  }
+
+  LatencyMeter* meter() {
+    if (options_.meter) return options_.meter;
+    latency::BenchOptions bench;
+    bench.threads = recipe_.device.threads;
+    bench.seed = recipe_.seed;
+    bench.min_seconds = options_.bench_seconds;
+    runtime_meter_ = std::make_unique<RuntimeMeter>(
+        inputs_, bench, *options_.progress, options_.cancel);
+    return runtime_meter_.get();
+  }
+
+  void score(StageReport& stage) {
+    if (!scorer_) return;
+    stage.score = scorer_->score(models_.back());
+    stage.measured_ratio = scorer_->measured_ratio();
+    if (stage.score.measured_latency && stage.score.measured_latency->noisy)
+      note(
+          fmt::format("the latency of stage '{}' was noisy: close other "
+                      "programs and run again for steadier figures",
+                      stage.name));
+  }
+
+  void finish(StageReport stage, Clock::time_point start) {
+    score(stage);
+    stage.seconds = seconds_since(start);
+    report_.stages.push_back(std::move(stage));
+    observer_.stage_done(report_.stages.back());
+    check_cancelled();
+  }
+
+  void run_baseline() {
+    const auto start = Clock::now();
+    observer_.stage_started("baseline");
+    StageReport stage;
+    stage.name = "baseline";
+    finish(std::move(stage), start);
+  }
+
+  void run_stage(const StageSpec& spec) {
+    const auto start = Clock::now();
+    const PassRow* row = find_pass(spec.pass);
+    if (!row)
+      throw Error(ErrorKind::kUsage, "stage",
+                  "unknown pass '" + spec.pass + "'");
+    StageReport stage;
+    stage.name = stage_name(spec.pass);
+    stage.pass = spec.pass;
+    const Json options = Json::parse(spec.options);
+    stage.options = options_in_effect(*row, options).dump();
+    observer_.stage_started(stage.name);
+
+    std::vector<std::unique_ptr<Pass>> passes;
+    passes.push_back(row->make(options));
+    PassContext context;
+    context.seed = derive_seed_for(stage.name);
+    context.jobs = options_.jobs;
+    context.progress = options_.progress;
+    context.cancel = options_.cancel;
+    context.latency = estimator_.get();
+    context.data = data_.calibration.get();
+    context.ranges = ranges_.get();
+    context.evaluator = evaluator_.get();
+    context.executor = executor_.get();
+    ir::Model model = ir::clone(models_.back());
+    PassResult result = run_passes(model, passes, context);
+    stage.changes = result.changes;
+    stage.remarks = std::move(result.remarks);
+    models_.push_back(std::move(model));
+    finish(std::move(stage), start);
+  }
+
+  uint64_t derive_seed_for(const std::string& stage) const {
+    return derive_seed(recipe_.seed, "stage " + stage);
+  }
+
+  // "quantize_static", "quantize_static_2", …
+  std::string stage_name(const std::string& pass) const {
+    const auto before = std::count_if(
+        report_.stages.begin(), report_.stages.end(),
+        [&](const StageReport& stage) { return stage.pass == pass; });
+    return before == 0 ? pass : fmt::format("{}_{}", pass, before + 1);
+  }
+
+  const Recipe& recipe_;
+  const RunOptions& options_;
+  Observer& observer_;
+  Scratch scratch_;
+  Report report_;
+  std::vector<ir::Model> models_;  // after each stage; [0] is the input
+  RunData data_;
+  NamedTensors inputs_;
+  std::unique_ptr<LatencyModel> estimator_;
+  std::unique_ptr<RangeCollector> ranges_;
+  std::unique_ptr<Evaluator> evaluator_;
+  std::unique_ptr<Executor> executor_ =
+      latency::make_runtime_executor(recipe_.device.threads);
+  std::unique_ptr<RuntimeMeter> runtime_meter_;
+  std::unique_ptr<Scorer> scorer_;
+};
+
+}  // namespace
+
+RunOutcome run(const Recipe& recipe, const RunOptions& options) {
+  if (!options.score && !options.out_dir.empty())
+    throw_internal("run", "a folder of variants needs scores");
+  try {
+    return Run(recipe, options).execute();
+  } catch (const fs::filesystem_error& error) {
+    throw Error(ErrorKind::kIo, error.path1().string(), error.code().message());
+  }
+}
+
+}  // namespace lathe::recipes
