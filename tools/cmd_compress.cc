@@ -1,0 +1,115 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "passes/base/error.h"
+#include "passes/base/text.h"
+#include "recipes/targets.h"
+#include "tools/command.h"
+#include "tools/flags.h"
+#include "tools/recipe_run.h"
+
+namespace lathe::cli {
+namespace {
+
+struct Options {
+  std::vector<std::string> arguments;  // the model, and targets after a target
+  std::string data, eval, max_drop, device, output;
+  std::string preset = "int8-latency";
+  std::vector<std::string> targets;
+  int64_t eval_samples = 0;
+  bool print = false;
+};
+
+[[noreturn]] void throw_usage(const std::string& what) {
+  throw Error(ErrorKind::kUsage, "lathe compress", what,
+              "see 'lathe help compress'");
+}
+
+// "--target-latency 2ms 4ms" leaves 4ms among the arguments.
+std::string take_model(Options& options) {
+  std::vector<std::string> models;
+  for (const std::string& argument : options.arguments) {
+    std::string problem;
+    if (!options.targets.empty() &&
+        recipes::try_parse_target(argument, &problem)) {
+      options.targets.push_back(argument);
+    } else {
+      models.push_back(argument);
+    }
+  }
+  if (models.size() != 1)
+    throw_usage("expected one model, found " +
+                (models.empty() ? "none" : join(models, ", ")));
+  return models.front();
+}
+
+int compress(Options options, Context& context) {
+  const std::string model = take_model(options);
+  recipes::Recipe recipe =
+      recipe_from_preset(options.preset, model, options.data);
+  recipe.eval.spec = options.eval;
+  recipe.eval_samples = options.eval_samples;
+  recipe.device.profile = options.device;
+  for (const std::string& target : options.targets)
+    recipe.latency_targets.push_back(
+        recipes::parse_target(target, "--target-latency"));
+  if (!options.max_drop.empty())
+    recipe.max_drop = recipes::parse_drop(options.max_drop, "--max-drop");
+  apply_shared_flags(context.flags, recipe);
+  if (options.print) return print_recipe(recipe);
+  if (options.output.empty()) throw_usage("--output is required");
+  return run_recipe(recipe, {.folder = options.output, .file = {}}, context);
+}
+
+}  // namespace
+
+Action setup_compress(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  add_texts(app, "MODEL", "MODEL", options->arguments, "an ONNX file")
+      ->required()
+      ->expected(1, 1 << 20)
+      ->group("Input");
+  add_text(app, "--data", "D", options->data,
+           "samples to calibrate on: a data descriptor (.json), an .npz file, "
+           "an ONNX test-case folder, or 'synthetic'")
+      ->required()
+      ->group("Input");
+  add_text(app, "--eval", "E", options->eval,
+           "samples to score on, as --data (default: a part of labelled "
+           "--data)")
+      ->group("Input");
+  auto* eval_samples =
+      add_count(app, "--eval-samples", "N", 0, INT64_MAX, options->eval_samples,
+                "samples of --eval to read");
+  eval_samples->default_str("all")->group("Input");
+  add_texts(app, "--target-latency", "T...", options->targets,
+            "5ms, 800us, 200fps, or 0.5x of the input model; a variant for "
+            "each, given again or side by side")
+      ->required()
+      ->group("Target");
+  add_text(app, "--max-drop", "X%", options->max_drop,
+           "most accuracy to lose, in percentage points of top-1 (of agreement "
+           "without labels)")
+      ->group("Target");
+  add_text(app, "--device", "P", options->device,
+           "device profile that prices estimates (default: this machine); "
+           "'lathe list devices' names them")
+      ->group("Target");
+  add_text(app, "--preset", "NAME", options->preset,
+           "the stages to run; 'lathe list recipes' names the presets")
+      ->group("Target");
+  add_text(app, "-o,--output", "DIR", options->output,
+           "folder for variants, manifest and report")
+      ->group("Output");
+  add_switch(app, "--print-recipe", options->print,
+             "print the recipe and run nothing")
+      ->group("Output");
+  app.footer(
+      "  lathe compress model.onnx --data train.json --target-latency 2ms -o "
+      "out\n"
+      "  lathe compress model.onnx --data train.json --eval test.json "
+      "--target-latency 0.6x --max-drop 1% --samples 512 -o out");
+  return [options](Context& context) { return compress(*options, context); };
+}
+
+}  // namespace lathe::cli

@@ -1,0 +1,90 @@
+#include "tools/recipe_run.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "passes/base/text.h"
+#include "tools/model_file.h"
+#include "tools/output.h"
+#include "tools/report_text.h"
+
+namespace lathe::cli {
+namespace {
+
+// Names the stage in progress; with -v, what each did and left alone, as it
+// happens.
+class StageLog final : public recipes::Observer {
+ public:
+  explicit StageLog(Terminal& terminal) : terminal_(terminal) {}
+
+  void stage_started(const std::string& name) override {
+    terminal_.set_stage(name);
+  }
+
+  void stage_done(const recipes::StageReport& stage) override {
+    terminal_.detail(fmt::format("{}: {} change{} in {:.1f} s", stage.name,
+                                 stage.changes, stage.changes == 1 ? "" : "s",
+                                 stage.seconds));
+    terminal_.set_stage("");
+    for (const Remark& remark : stage.remarks)
+      terminal_.detail("  " + (remark.node.empty() ? "" : remark.node + ": ") +
+                       remark.reason);
+  }
+
+ private:
+  Terminal& terminal_;
+};
+
+}  // namespace
+
+recipes::Recipe recipe_from_preset(const std::string& preset,
+                                   const std::string& model,
+                                   const std::string& data) {
+  Json changes = {{"model", model}};
+  if (!data.empty()) changes["data"] = data;
+  return recipes::parse(
+      JsonText::wrap(recipes::from_preset(preset, changes), "preset " + preset),
+      /*folder=*/"");
+}
+
+void apply_shared_flags(const SharedFlags& flags, recipes::Recipe& recipe) {
+  if (flags.given.contains("--seed")) recipe.seed = flags.seed;
+  if (flags.given.contains("--samples")) recipe.samples = flags.samples;
+  if (flags.given.contains("--threads"))
+    recipe.device.threads = static_cast<int>(flags.threads);
+  for (const auto& [name, dims] : flags.input_shapes)
+    recipe.input_shapes[name] = dims;
+}
+
+int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
+               Context& context) {
+  require_onnx(recipe.resolve(recipe.model));
+  if (!destination.file.empty()) require_folder_of(destination.file);
+  StageLog log(context.terminal);
+  recipes::RunOptions options;
+  options.out_dir = destination.folder;
+  options.out_file = destination.file;
+  options.score = destination.file.empty();
+  options.jobs = context.jobs();
+  options.progress = &context.terminal;
+  options.cancel = &context.cancel;
+  options.observer = &log;
+  const recipes::RunOutcome outcome = recipes::run(recipe, options);
+  context.terminal.end();
+  if (context.flags.json) {
+    print_json(recipes::to_json(outcome.report));
+  } else if (destination.file.empty()) {
+    print_result(report_text(outcome.report, destination.folder));
+  } else {
+    print_result(file_text(outcome.report, destination.file));
+  }
+  return outcome.exit_code;
+}
+
+int print_recipe(const recipes::Recipe& recipe) {
+  print_result(recipes::to_text(recipe, /*absolute=*/true));
+  return 0;
+}
+
+}  // namespace lathe::cli

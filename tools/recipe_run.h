@@ -1,0 +1,36 @@
+// Running a recipe from a command: flags over it, progress, the result.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "recipes/recipe.h"
+#include "recipes/report.h"
+#include "recipes/run.h"
+#include "tools/command.h"
+
+namespace lathe::cli {
+
+// The preset's stages for a model and a data spec (may be empty). Paths start
+// in the working folder.
+recipes::Recipe recipe_from_preset(const std::string& preset,
+                                   const std::string& model,
+                                   const std::string& data);
+
+// Sets what the shared flags on the command line say: seed, samples, threads,
+// input shapes.
+void apply_shared_flags(const SharedFlags& flags, recipes::Recipe& recipe);
+
+// Where the results go: a folder, or one file without scores.
+struct Destination {
+  std::filesystem::path folder, file;
+};
+
+// Runs it and prints the report's JSON or its tables; returns the exit code.
+int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
+               Context& context);
+
+// Prints the recipe itself, paths made absolute.
+int print_recipe(const recipes::Recipe& recipe);
+
+}  // namespace lathe::cli
