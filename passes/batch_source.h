@@ -50,7 +50,7 @@ class BatchSource {
   virtual ~BatchSource() = default;
   virtual int64_t size() const = 0;  // samples
   virtual bool has_labels() const = 0;
-  // Random or procedural input that stands for real data: said in reports.
+  // Random input that stands for real data: said in reports.
   virtual bool is_synthetic() const = 0;
   virtual std::string description() const = 0;
   virtual std::unique_ptr<BatchReader> read(const ReadOptions& options) = 0;

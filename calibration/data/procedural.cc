@@ -5,7 +5,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "calibration/data/sample_set.h"
 #include "passes/base/random.h"
 
 namespace lathe::data {
@@ -93,32 +92,6 @@ Colour contrasting_colour(const Colour& other, Random& random) {
   return best;
 }
 
-class ProceduralSet final : public SampleSet {
- public:
-  ProceduralSet(int64_t count, uint64_t seed) : count_(count), seed_(seed) {}
-  int64_t size() const override { return count_; }
-  bool has_labels() const override { return true; }
-  std::string description() const override {
-    return "procedural images, seed " + std::to_string(seed_);
-  }
-  std::string name(int64_t index) const override {
-    return "procedural image " + std::to_string(index);
-  }
-  Sample load(int64_t index, std::optional<uint64_t>) const override {
-    ProceduralImage image = render_procedural(seed_, index);
-    Sample sample;
-    sample.label = image.label;
-    sample.inputs.emplace_back(
-        "image", ir::Tensor::from<float>({3, kProceduralSize, kProceduralSize},
-                                         image.pixels));
-    return sample;
-  }
-
- private:
-  int64_t count_;
-  uint64_t seed_;
-};
-
 }  // namespace
 
 const std::vector<std::string>& procedural_class_names() {
@@ -192,11 +165,6 @@ ProceduralImage render_procedural(uint64_t seed, int64_t index) {
     }
   }
   return image;
-}
-
-std::shared_ptr<BatchSource> make_procedural_images(int64_t count,
-                                                    uint64_t seed, int jobs) {
-  return make_source(std::make_shared<ProceduralSet>(count, seed), jobs);
 }
 
 }  // namespace lathe::data

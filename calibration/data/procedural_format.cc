@@ -24,7 +24,6 @@ class Procedural : public SampleSet {
 
   int64_t size() const override { return count_; }
   bool has_labels() const override { return true; }
-  bool is_synthetic() const override { return true; }
   std::string description() const override {
     return fmt::format("procedural images, {} classes", kProceduralClasses);
   }
@@ -48,6 +47,16 @@ class Procedural : public SampleSet {
 };
 
 }  // namespace
+
+std::shared_ptr<BatchSource> make_procedural_images(int64_t count,
+                                                    uint64_t seed, int jobs) {
+  ModelInput image;
+  image.name = "image";
+  image.type = ir::DataType::kFloat;
+  image.dims = {-1, 3, kProceduralSize, kProceduralSize};
+  image.symbols.resize(image.dims->size());
+  return make_source(std::make_shared<Procedural>(count, seed, image), jobs);
+}
 
 std::shared_ptr<const SampleSet> open_procedural(const OpenContext& context) {
   const Descriptor& descriptor = context.descriptor;

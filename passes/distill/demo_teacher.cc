@@ -27,9 +27,9 @@
 namespace lathe::distill {
 namespace {
 
-constexpr int64_t kStemWidth = 16;
-constexpr int64_t kStageWidths[] = {16, 32, 64};
-constexpr int kBlocksPerStage = 2;
+constexpr int64_t kStemWidth = 32;
+constexpr int64_t kStageWidths[] = {32, 64, 128};
+constexpr int kBlocksPerStage = 1;
 constexpr double kEpsilon = 1e-5;
 
 template <class Builder>

@@ -10,7 +10,7 @@
 namespace lathe::distill {
 
 struct TeacherOptions {
-  int epochs = 8;
+  int epochs = 6;
   int64_t batch_size = 64;
   uint64_t seed = 0;
   int jobs = 0;  // LibTorch threads

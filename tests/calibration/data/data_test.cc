@@ -115,7 +115,7 @@ TEST_CASE("procedural: labelled images, rendered") {
                 image_model({-1, 3, 32, 32}));
   CHECK(source->size() == 20);
   CHECK(source->has_labels());
-  CHECK(source->is_synthetic());
+  CHECK_FALSE(source->is_synthetic());
   const auto batches = read_all(*source);
   CHECK(batches[13].labels == std::vector<int64_t>{3});
   CHECK(batches[0].find("x")->dims() == std::vector<int64_t>{1, 3, 32, 32});
