@@ -119,7 +119,7 @@ fetch_library() { # to $1
   [ -f "$1" ] && echo "$library_sha512  $1" | sha512sum -c --status && return
   command -v npm >/dev/null || install_packages npm
   say "fetching $library_package"
-  (cd "$(dirname "$1")" && npm pack --silent "$library_package" >/dev/null) ||
+  (cd "$(dirname "$1")" && npm pack --loglevel=error "$library_package" >/dev/null) ||
     fail "npm could not fetch $library_package; $gone"
   echo "$library_sha512  $1" | sha512sum -c --status ||
     fail "$library_archive does not have the pinned checksum; $gone"
