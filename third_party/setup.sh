@@ -164,9 +164,9 @@ setup_runtime() {
 
 # --- Build, test, demo -------------------------------------------------------
 
-build() {
+build() { # [--target NAME]
   cmake -G Ninja -S . -B build -DCMAKE_BUILD_TYPE=Release >&2
-  cmake --build build >&2
+  cmake --build build "$@" >&2
 }
 
 install_packages "${packages[@]}"
@@ -178,7 +178,7 @@ case $verb in
     ctest --test-dir build --output-on-failure
     ;;
   demo)
-    build
+    build --target lathe
     build/lathe demo -o lathe-demo
     ;;
 esac

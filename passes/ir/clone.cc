@@ -7,8 +7,7 @@ namespace {
 
 using ValueMap = std::unordered_map<const Value*, Value*>;
 
-std::unique_ptr<Graph> clone_into(const Graph& from, ValueMap& map,
-                                  Node* owner);
+std::unique_ptr<Graph> clone_into(const Graph& from, ValueMap& map);
 
 Attribute clone_attribute(const Attribute& from) {
   Attribute to;
@@ -19,20 +18,17 @@ Attribute clone_attribute(const Attribute& from) {
   return to;
 }
 
-// Copies the data; graphs need the node that owns them in place first, so that
-// they see the values around them.
-void clone_attribute_data(const Attribute& from, Attribute& to, ValueMap& map,
-                          Node* owner) {
+void clone_attribute_data(const Attribute& from, Attribute& to, ValueMap& map) {
   std::visit(
       [&](const auto& data) {
         using T = std::decay_t<decltype(data)>;
         if constexpr (std::is_same_v<T, std::unique_ptr<Graph>>) {
-          to.data = clone_into(*data, map, owner);
+          to.data = clone_into(*data, map);
         } else if constexpr (std::is_same_v<
                                  T, std::vector<std::unique_ptr<Graph>>>) {
           std::vector<std::unique_ptr<Graph>> graphs;
           for (const auto& graph : data)
-            graphs.push_back(clone_into(*graph, map, owner));
+            graphs.push_back(clone_into(*graph, map));
           to.data = std::move(graphs);
         } else {
           to.data = data;
@@ -41,8 +37,7 @@ void clone_attribute_data(const Attribute& from, Attribute& to, ValueMap& map,
       from.data);
 }
 
-std::unique_ptr<Graph> clone_into(const Graph& from, ValueMap& map,
-                                  Node* /*owner*/) {
+std::unique_ptr<Graph> clone_into(const Graph& from, ValueMap& map) {
   auto to = std::make_unique<Graph>();
   to->name = from.name;
   to->doc_string = from.doc_string;
@@ -80,7 +75,7 @@ std::unique_ptr<Graph> clone_into(const Graph& from, ValueMap& map,
     copy->unknown_fields = node->unknown_fields;
     for (const auto& [name, attribute] : node->attributes()) {
       Attribute cloned = clone_attribute(attribute);
-      clone_attribute_data(attribute, cloned, map, copy);
+      clone_attribute_data(attribute, cloned, map);
       copy->set_attribute(name, std::move(cloned));
     }
   }
@@ -92,7 +87,7 @@ std::unique_ptr<Graph> clone_into(const Graph& from, ValueMap& map,
 
 std::unique_ptr<Graph> clone(const Graph& graph) {
   ValueMap map;
-  return clone_into(graph, map, nullptr);
+  return clone_into(graph, map);
 }
 
 Model clone(const Model& from) {
@@ -120,7 +115,7 @@ Model clone(const Model& from) {
     ValueMap map;
     for (const auto& [name, attribute] : function.default_attributes) {
       Attribute cloned = clone_attribute(attribute);
-      clone_attribute_data(attribute, cloned, map, nullptr);
+      clone_attribute_data(attribute, cloned, map);
       copy.default_attributes.emplace_back(name, std::move(cloned));
     }
     copy.body = clone(*function.body);
