@@ -130,8 +130,8 @@ void infer_resize(InferContext& ctx) {
   ctx.set(0, ctx.elem(0), out);
 }
 
-// [N, C, H, W] -> [N, C / b^2, H * b, W * b].
-void infer_depth_to_space(InferContext& ctx) {
+// Between [N, C, H, W] and [N, C / b^2, H * b, W * b].
+void infer_block_move(InferContext& ctx, bool to_space) {
   ctx.set(0, ctx.elem(0));
   int64_t block = required_int(ctx, "blocksize");
   if (block <= 0) ctx.fail("attribute 'blocksize' is " + std::to_string(block));
@@ -140,26 +140,19 @@ void infer_depth_to_space(InferContext& ctx) {
   if (shape->size() != 4)
     ctx.fail("input has rank " + std::to_string(shape->size()) +
              ", but needs rank 4");
-  (*shape)[1] = divided(ctx, (*shape)[1], checked_multiply(ctx, block, block));
-  (*shape)[2] = scaled(ctx, (*shape)[2], block);
-  (*shape)[3] = scaled(ctx, (*shape)[3], block);
+  const int64_t area = checked_multiply(ctx, block, block);
+  auto resize = [&](size_t axis, int64_t factor, bool grows) {
+    (*shape)[axis] = grows ? scaled(ctx, (*shape)[axis], factor)
+                           : divided(ctx, (*shape)[axis], factor);
+  };
+  resize(1, area, !to_space);
+  resize(2, block, to_space);
+  resize(3, block, to_space);
   ctx.set(0, ctx.elem(0), shape);
 }
 
-void infer_space_to_depth(InferContext& ctx) {
-  ctx.set(0, ctx.elem(0));
-  int64_t block = required_int(ctx, "blocksize");
-  if (block <= 0) ctx.fail("attribute 'blocksize' is " + std::to_string(block));
-  auto shape = ctx.shape_copy(0);
-  if (!shape) return;
-  if (shape->size() != 4)
-    ctx.fail("input has rank " + std::to_string(shape->size()) +
-             ", but needs rank 4");
-  (*shape)[1] = scaled(ctx, (*shape)[1], checked_multiply(ctx, block, block));
-  (*shape)[2] = divided(ctx, (*shape)[2], block);
-  (*shape)[3] = divided(ctx, (*shape)[3], block);
-  ctx.set(0, ctx.elem(0), shape);
-}
+void infer_depth_to_space(InferContext& ctx) { infer_block_move(ctx, true); }
+void infer_space_to_depth(InferContext& ctx) { infer_block_move(ctx, false); }
 
 // Nearest copies; linear blends 2 points an axis, cubic 4: a multiply and an
 // add each.
