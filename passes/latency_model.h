@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "passes/ir/graph.h"
+#include "passes/kernel.h"
 
 namespace lathe {
 
@@ -22,12 +23,23 @@ struct KernelEstimate {
   std::vector<std::string> nodes;  // ids of the graph's nodes that it covers
   LatencyEstimate latency;
   bool seen = true;  // false: of a kind that the profile has not measured
+  KernelDescriptor descriptor;  // edit it and ask kernel() what it would take
 };
 
 struct GraphEstimate {
   LatencyEstimate latency;
   std::vector<KernelEstimate> kernels;
   double unseen_share = 0;  // of p50, in kernels with !seen
+  // What a reader must know before trusting the figures: operators priced by
+  // their bytes alone, and the like.
+  std::vector<std::string> warnings;
+};
+
+// How a value is held between two kernels.
+struct ValueForm {
+  Precision precision = Precision::kFp32;
+  Layout layout = Layout::kPlain;
+  bool operator==(const ValueForm&) const = default;
 };
 
 // Thread-safe. Prices the graph as it stands (Q/DQ groups as the integer
@@ -37,6 +49,13 @@ class LatencyModel {
  public:
   virtual ~LatencyModel() = default;
   virtual GraphEstimate estimate(const ir::Model& model) const = 0;
+  // One kernel, which need not exist anywhere: hypothetical widths, another
+  // precision. Memoised; cheap enough for a solver's inner loop.
+  virtual LatencyEstimate kernel(const KernelDescriptor& kernel) const = 0;
+  // What it takes to bring a value [N, C, H, W] from one form to the other:
+  // QuantizeLinear, DequantizeLinear, reorders, transposes. 0 when equal.
+  LatencyEstimate border(const std::vector<int64_t>& nchw, ValueForm from,
+                         ValueForm to) const;
   virtual std::string device() const = 0;  // the profile's name
   // False for a profile whose figures no measurement stands behind.
   virtual bool calibrated() const = 0;

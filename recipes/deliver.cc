@@ -59,6 +59,8 @@ void judge_file(const DeliveryContext& context, const fs::path& file,
 void deliver_folder(const DeliveryContext& context, const fs::path& folder,
                     Report& report) {
   report.inputs = record_inputs(context.recipe);
+  if (!context.device_file.empty())
+    report.inputs.push_back(record_file("device", context.device_file));
   context.check_cancelled();
   choose_variants(context, report);
   note_rejections(context, report);

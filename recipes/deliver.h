@@ -23,6 +23,7 @@ struct DeliveryContext {
   Scorer* scorer;              // null where nothing is scored
   const Scratch& scratch;
   const CancelToken* cancel;
+  std::filesystem::path device_file;  // the profile; empty: not a file
   std::function<void(const std::string&)> note;
 
   void check_cancelled() const {

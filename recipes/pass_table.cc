@@ -36,6 +36,13 @@ constexpr const char* kQuantizeStaticOptions = R"({
       "description": "operator types to leave in float",
       "type": "array", "items": {"type": "string"}, "default": []}}})";
 
+constexpr const char* kBlockPixelsOptions = R"({
+  "type": "object", "additionalProperties": false,
+  "properties": {
+    "max_channels": {
+      "description": "the most channels of an image that is blocked, 0: none; default: 16 on x86, 0 elsewhere",
+      "type": "integer", "minimum": 0, "maximum": 1024}}})";
+
 int64_t target_opset(const Json& options) {
   return options.value("target_opset", int64_t{17});
 }
@@ -53,6 +60,12 @@ PassPtr make_quantize_static(const Json& options) {
   made.exclude_operators =
       options.value("exclude_operators", made.exclude_operators);
   return quantize::make_quantize_static(std::move(made));
+}
+
+PassPtr make_block_pixels(const Json& options) {
+  quantize::BlockPixelsOptions made;
+  made.max_channels = options.value("max_channels", made.max_channels);
+  return quantize::make_block_pixels(made);
 }
 
 const PassRow kPasses[] = {
@@ -94,6 +107,9 @@ const PassRow kPasses[] = {
     {"quantize_static",
      "Static int8 in QDQ form where the runtime has integer kernels", "int8",
      kQuantizeStaticOptions, /*needs_data=*/true, make_quantize_static},
+    {"block_pixels",
+     "Holds the pixels of narrow int8 images in blocks that fill the kernels",
+     "", kBlockPixelsOptions, /*needs_data=*/false, make_block_pixels},
 };
 
 }  // namespace

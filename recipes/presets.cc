@@ -10,9 +10,11 @@ namespace lathe::recipes {
 namespace {
 
 constexpr Preset kPresets[] = {
-    {"int8-latency", "Static int8 for the lowest latency: simplify, quantize",
+    {"int8-latency",
+     "Static int8 for the lowest latency: simplify, quantize, block pixels",
      R"({"schema_version": 1,
- "stages": [{"pass": "simplify"}, {"pass": "quantize_static"}]})"},
+ "stages": [{"pass": "simplify"}, {"pass": "quantize_static"},
+            {"pass": "block_pixels"}]})"},
     {"simplify", "The same outputs from fewer nodes, in float: simplify alone",
      R"({"schema_version": 1, "stages": [{"pass": "simplify"}]})"},
 };

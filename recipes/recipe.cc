@@ -7,8 +7,8 @@
 #include <tuple>
 
 #include "calibration/data/data.h"
-#include "calibration/data/schema.h"
 #include "passes/base/error.h"
+#include "passes/base/json_schema.h"
 #include "passes/base/text.h"
 #include "recipes/gate_table.h"
 #include "recipes/pass_table.h"
@@ -147,6 +147,15 @@ Json data_json(const Recipe& recipe, const DataSpec& data, bool absolute) {
 
 }  // namespace
 
+std::filesystem::path Recipe::device_file() const {
+  if (device.profile.empty()) return {};
+  const std::filesystem::path file = resolve(device.profile);
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(file, ignored)
+             ? file
+             : std::filesystem::path();
+}
+
 std::filesystem::path Recipe::resolve(const std::string& path) const {
   const std::filesystem::path base = folder.empty()
                                          ? std::filesystem::current_path()
@@ -157,7 +166,7 @@ std::filesystem::path Recipe::resolve(const std::string& path) const {
 std::vector<std::string> validate(const JsonText& text) {
   static const std::string kSchema = recipe_schema().dump();
   std::vector<std::string> mistakes =
-      data::validate_schema(text, "", kSchema.c_str());
+      validate_schema(text, "", kSchema.c_str());
   for (const char* key : {"data", "eval"}) {
     const std::string pointer = std::string("/") + key;
     if (!text.root().contains(Json::json_pointer(pointer)) ||
@@ -220,8 +229,11 @@ Json to_json(const Recipe& recipe, bool absolute) {
     json["eval"] = data_json(recipe, recipe.eval, absolute);
   if (recipe.samples > 0) json["samples"] = recipe.samples;
   if (recipe.eval_samples > 0) json["eval_samples"] = recipe.eval_samples;
-  if (!recipe.device.profile.empty())
-    json["device"]["profile"] = recipe.device.profile;
+  if (!recipe.device.profile.empty()) {
+    const std::filesystem::path file = recipe.device_file();
+    json["device"]["profile"] =
+        absolute && !file.empty() ? file.string() : recipe.device.profile;
+  }
   json["device"]["threads"] = recipe.device.threads;
   for (const Target& target : recipe.latency_targets)
     json["targets"]["latency"].push_back(target.text);

@@ -59,6 +59,9 @@ struct Recipe {
 
   // `path` as written, made absolute against `folder`.
   std::filesystem::path resolve(const std::string& path) const;
+  // The device profile's file; empty where `device` names an embedded profile
+  // or none.
+  std::filesystem::path device_file() const;
 };
 
 // Reads and checks. Every mistake is found before anything is thrown: one

@@ -23,7 +23,9 @@ constexpr const char* kSchema = R"({
     "properties": {
       "model": {"$ref": "#/$defs/files"},
       "data": {"$ref": "#/$defs/files"},
-      "eval": {"$ref": "#/$defs/files"}}},
+      "eval": {"$ref": "#/$defs/files"},
+      "device": {"description": "the device profile, where it is a file",
+                 "$ref": "#/$defs/files"}}},
   "device": {
     "type": "object", "additionalProperties": false,
     "required": ["profile", "calibrated", "this_machine", "threads"],

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "calibration/accuracy/accuracy.h"
-#include "calibration/latency/roofline.h"
+#include "calibration/latency/estimator/devices.h"
 #include "calibration/latency/session.h"
 #include "calibration/ranges/min_max.h"
 #include "passes/base/error.h"
@@ -75,13 +75,10 @@ class Run {
     run_baseline();
     for (const StageSpec& stage : recipe_.stages) run_stage(stage);
     const DeliveryContext delivery{
-        recipe_,
-        models_,
-        inputs_,
-        scorer_.get(),
-        scratch_,
-        options_.cancel,
-        [this](const std::string& line) { note(line); }};
+        recipe_,      models_,
+        inputs_,      scorer_.get(),
+        scratch_,     options_.cancel,
+        device_file_, [this](const std::string& line) { note(line); }};
     if (options_.out_dir.empty())
       deliver_file(delivery, options_.out_file, report_);
     else
@@ -110,25 +107,29 @@ class Run {
 
   void open_device() {
     report_.this_machine = recipe_.device.profile.empty();
-    const std::string profile = report_.this_machine
-                                    ? latency::embedded_devices().at(0)
-                                    : recipe_.device.profile;
-    estimator_ = latency::make_roofline(profile, recipe_.device.threads);
+    latency::OpenedDevice opened =
+        latency::open_device(device_name(), recipe_.device.threads);
+    estimator_ = std::move(opened.model);
+    device_file_ = opened.file;
     report_.device = estimator_->device();
     report_.calibrated = estimator_->calibrated();
     if (!options_.score) return;
-    const char* kind = report_.calibrated ? "" : ", uncalibrated";
     if (report_.this_machine)
       note(
           fmt::format("no device profile is given: latency is measured on "
-                      "this machine, estimates come from the embedded{} "
-                      "profile '{}'",
-                      kind, report_.device));
+                      "this machine, estimates come from {} '{}'{}",
+                      opened.source, report_.device,
+                      report_.calibrated ? "" : ", which is not calibrated"));
     else if (!report_.calibrated)
       note(
           fmt::format("the profile '{}' is not calibrated: no measurement "
                       "stands behind its estimates",
                       report_.device));
+  }
+
+  std::string device_name() const {
+    const fs::path file = recipe_.device_file();
+    return file.empty() ? recipe_.device.profile : file.string();
   }
 
   void open_data() {
@@ -202,8 +203,8 @@ class Run {
                       stage.name));
   }
 
-  void finish(StageReport stage, Clock::time_point start) {
-    score(stage);
+  void finish(StageReport stage, Clock::time_point start, bool scored) {
+    if (!scored) score(stage);
     stage.seconds = seconds_since(start);
     report_.stages.push_back(std::move(stage));
     observer_.stage_done(report_.stages.back());
@@ -215,7 +216,7 @@ class Run {
     observer_.stage_started("baseline");
     StageReport stage;
     stage.name = "baseline";
-    finish(std::move(stage), start);
+    finish(std::move(stage), start, /*scored=*/false);
   }
 
   void run_stage(const StageSpec& spec) {
@@ -247,8 +248,15 @@ class Run {
     PassResult result = run_passes(model, passes, context);
     stage.changes = result.changes;
     stage.remarks = std::move(result.remarks);
+    // Nothing changed: the model keeps its score.
+    const StageReport& last = report_.stages.back();
+    const bool same = stage.changes == 0 && report_.stages.size() > 1;
+    if (same) {
+      stage.score = last.score;
+      stage.measured_ratio = last.measured_ratio;
+    }
     models_.push_back(std::move(model));
-    finish(std::move(stage), start);
+    finish(std::move(stage), start, same);
   }
 
   uint64_t derive_seed_for(const std::string& stage) const {
@@ -272,6 +280,7 @@ class Run {
   RunData data_;
   NamedTensors inputs_;
   std::unique_ptr<LatencyModel> estimator_;
+  fs::path device_file_;
   std::unique_ptr<RangeCollector> ranges_;
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<Executor> executor_ =

@@ -12,7 +12,7 @@
 #include "passes/base/hash.h"
 #include "passes/base/text.h"
 #include "passes/io/onnx/onnx.h"
-#include "recipes/gate_table.h"
+#include "recipes/candidate.h"
 #include "recipes/manifest.h"
 #include "recipes/pass_table.h"
 
@@ -21,20 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A stage's model as a file that was checked and measured, or why it is none.
-struct Candidate {
-  std::string problem;  // not empty: cannot be delivered at all
-  bool slower = false;
-  std::string file_name, sha256;
-  StageScore score, input;  // measured together
-  std::optional<double> measured_ratio;
-};
-
-std::string latency_text(const StageScore& score, bool measured) {
-  return format_latency_us(measured ? score.measured_latency->median_us
-                                    : score.estimated_latency->p95_us);
-}
-
 class Chooser {
  public:
   Chooser(const DeliveryContext& context, Report& report)
@@ -42,35 +28,92 @@ class Chooser {
 
   // Returns whether the target is met.
   bool choose(const Target& target, bool implied) {
-    struct Passed {
-      size_t stage;
-      std::string reason;
-    };
     std::vector<Passed> passed_over;
-    std::optional<Passed> fallback;
+    std::optional<size_t> fallback;
     bool met = false;
     // Without a target of its own, the input model is no result.
     const size_t first = implied ? 1 : 0;
     for (size_t stage = context_.models.size(); !met && stage-- > first;) {
-      const Candidate& candidate = check(stage);
-      const std::string reason = objection(candidate, target);
+      if (repeats(stage)) continue;
+      const std::string reason = objection(check(stage), target);
       met = reason.empty();
-      if (met)
-        deliver(stage, target, "");
-      else
+      if (met) {
+        const size_t best = fastest(stage, [&](size_t other) {
+          return objection(check(other), target).empty();
+        });
+        if (best != stage)
+          passed_over.push_back({stage, outrun_reason(stage, best)});
+        deliver(best, target, "");
+      } else {
         passed_over.push_back({stage, reason});
-      if (!met && !fallback && stage > 0 && candidate.problem.empty() &&
-          !candidate.slower)
-        fallback = passed_over.back();
+        if (!fallback && is_fallback(stage)) fallback = stage;
+      }
     }
-    if (!met && fallback) deliver(fallback->stage, target, fallback->reason);
+    if (!met && fallback) {
+      fallback =
+          fastest(*fallback, [&](size_t other) { return is_fallback(other); });
+      deliver(*fallback, target, objection(check(*fallback), target));
+    }
     for (const Passed& passed : passed_over)
-      if (met || !fallback || passed.stage != fallback->stage)
+      if (met || !fallback || passed.stage != *fallback)
         reject(passed.stage, target, passed.reason);
     return met;
   }
 
  private:
+  struct Passed {
+    size_t stage;
+    std::string reason;
+  };
+
+  // The stage's pass changed nothing: its model is the one before, which serves
+  // as well.
+  bool repeats(size_t stage) const {
+    return stage > 1 && report_.stages[stage].changes == 0;
+  }
+
+  // Can be delivered with its target missed.
+  bool is_fallback(size_t stage) {
+    const Candidate& candidate = check(stage);
+    return stage > 0 && candidate.problem.empty() && !candidate.slower;
+  }
+
+  // Of the stages that `serves` accepts and that are as accurate as `deepest`,
+  // the fastest; a later stage is kept where noise could be the difference.
+  template <class Serves>
+  size_t fastest(size_t deepest, const Serves& serves) {
+    size_t best = deepest;
+    const auto& stages = report_.stages;
+    const auto faster = [](std::optional<double> a, std::optional<double> b) {
+      return a && b && *a * kNoiseAllowance < *b;
+    };
+    const auto scored_time = [&](size_t stage) {
+      return relative_time(stages[stage].score, stages[stage].measured_ratio,
+                           stages[0].score);
+    };
+    for (size_t stage = deepest; stage-- > 1;)
+      if (!repeats(stage) &&
+          as_accurate(stages[stage].score, stages[best].score,
+                      stages[0].score) &&
+          faster(scored_time(stage), scored_time(best)) && serves(stage) &&
+          faster(time_of(stage), time_of(best)))
+        best = stage;
+    return best;
+  }
+
+  std::optional<double> time_of(size_t stage) {
+    const Candidate& candidate = check(stage);
+    return relative_time(candidate.score, candidate.measured_ratio,
+                         candidate.input);
+  }
+
+  std::string outrun_reason(size_t stage, size_t by) {
+    return fmt::format(
+        "slower than stage '{}', which is as accurate: {:.2f} times the input "
+        "model's latency against {:.2f}",
+        report_.stages[by].name, *time_of(stage), *time_of(by));
+  }
+
   const Candidate& check(size_t stage) {
     const auto [entry, added] = candidates_.try_emplace(stage);
     if (added) entry->second = make(stage);
@@ -135,7 +178,9 @@ class Chooser {
   std::string objection(const Candidate& candidate, const Target& target) {
     if (!candidate.problem.empty()) return candidate.problem;
     if (candidate.slower) return slower_reason(candidate);
-    if (std::string reason = drop_objection(candidate); !reason.empty())
+    if (std::string reason =
+            drop_objection(candidate, context_.recipe.max_drop);
+        !reason.empty())
       return reason;
     for (const GateSpec& gate : context_.recipe.gates) {
       const GateResult result = judge(gate, candidate);
@@ -143,64 +188,6 @@ class Chooser {
     }
     if (meets(target, candidate.score, candidate.input) != Met::kNo) return "";
     return target_reason(candidate, target);
-  }
-
-  static std::string slower_reason(const Candidate& candidate) {
-    const bool measured = candidate.score.measured_latency.has_value();
-    return fmt::format(
-        "slower than the input model: {} {} against {}",
-        measured ? "measured" : "estimated",
-        format_latency_us(measured ? candidate.score.measured_latency->median_us
-                                   : candidate.score.estimated_latency->p50_us),
-        format_latency_us(measured
-                              ? candidate.input.measured_latency->median_us
-                              : candidate.input.estimated_latency->p50_us));
-  }
-
-  std::string drop_objection(const Candidate& candidate) const {
-    if (!context_.recipe.max_drop) return "";
-    const auto drop = accuracy_drop(candidate.score, candidate.input);
-    if (!drop)
-      return "max_drop cannot be judged: it needs labels or class scores";
-    // Accuracies are counts over samples: a rounding error decides nothing.
-    if (*drop <= *context_.recipe.max_drop + 1e-9) return "";
-    const bool top1 =
-        candidate.score.accuracy->top1 && candidate.input.accuracy->top1;
-    return fmt::format("{} drops by {:.2f} points, max_drop allows {:.2f}",
-                       top1 ? "top-1" : "agreement with the input model",
-                       *drop * 100, *context_.recipe.max_drop * 100);
-  }
-
-  static GateResult judge(const GateSpec& gate, const Candidate& candidate) {
-    const GateRow& row = *find_gate(gate.name);
-    GateResult result{gate.name, "variants/" + candidate.file_name, gate.value,
-                      row.figure(candidate.score), false};
-    if (result.value)
-      result.passed = row.is_minimum() ? *result.value >= gate.value
-                                       : *result.value <= gate.value;
-    return result;
-  }
-
-  static std::string gate_reason(const GateResult& gate) {
-    if (!gate.value)
-      return fmt::format("gate {} cannot be judged: the figure does not exist",
-                         gate.name);
-    return fmt::format("gate {} is {}, the variant has {}", gate.name,
-                       gate.bound, *gate.value);
-  }
-
-  static std::string target_reason(const Candidate& candidate,
-                                   const Target& target) {
-    const StageScore& score = candidate.score;
-    const bool measured = score.measured_latency.has_value();
-    if (!measured && !score.estimated_latency)
-      return "there is no latency to judge it by, measured or estimated";
-    const double input = measured ? candidate.input.measured_latency->median_us
-                                  : candidate.input.estimated_latency->p95_us;
-    return fmt::format("{} {}, target {} is {}",
-                       measured ? "measured" : "estimated (p95)",
-                       latency_text(score, measured), target.text,
-                       format_latency_us(target.limit_us(input)));
   }
 
   void deliver(size_t stage, const Target& target, const std::string& reason) {

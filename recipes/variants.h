@@ -13,10 +13,12 @@ namespace lathe::recipes {
 // For each latency target (without one: "1x", not slower than the input), the
 // deepest stage whose model loads from its file, gives the stage's outputs, is
 // not slower than the input model, keeps max_drop and the gates, and meets the
-// target. Where none does, the deepest that loads and is not slower is
-// delivered with met false and the reason. What is passed over goes to
-// report.rejected. Fills variants, rejected, gates and exit_code; files lie in
-// scratch/variant-*/ until deliver_variants(). Needs context.scorer.
+// target; or an earlier one that does so too, is as accurate and faster by more
+// than noise. A stage that changed nothing stands for the one before. Where
+// none does, the deepest (or as accurate and faster) that loads and is not
+// slower is delivered with met false and the reason. What is passed over goes
+// to report.rejected. Fills variants, rejected, gates and exit_code; files lie
+// in scratch/variant-*/ until deliver_variants(). Needs context.scorer.
 void choose_variants(const DeliveryContext& context, Report& report);
 
 // Moves the chosen files to `folder`/variants, and removes variants of an

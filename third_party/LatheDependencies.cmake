@@ -1,5 +1,9 @@
 # How each dependency is found. third_party/README.md says which versions are
 # tested; a user's own builds come first through CMAKE_PREFIX_PATH.
+if(LATHE_PROBE_ONLY)
+  include(LatheProbeDependencies)
+  return()
+endif()
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(TBB REQUIRED)
@@ -10,6 +14,7 @@ find_package(OpenSSL REQUIRED)
 find_package(LibArchive REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(OpenCVImage REQUIRED)
+find_package(Eigen3 3.3 REQUIRED NO_MODULE)
 find_package(ONNXProto REQUIRED)
 find_package(ONNXRuntime REQUIRED)
 if(LATHE_TESTS)

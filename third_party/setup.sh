@@ -35,7 +35,7 @@ packages=(
   g++ cmake ninja-build ccache ca-certificates
   libtorch-dev libopenblas0-openmp libopenblas-openmp-dev
   libonnx-dev libprotobuf-dev protobuf-compiler
-  libcli11-dev nlohmann-json3-dev libtbb-dev doctest-dev
+  libcli11-dev nlohmann-json3-dev libtbb-dev libeigen3-dev doctest-dev
   libfmt-dev libssl-dev
   libarchive-dev zlib1g-dev
   libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev

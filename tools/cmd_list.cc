@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "calibration/data/descriptor.h"
-#include "calibration/latency/roofline.h"
+#include "calibration/latency/estimator/devices.h"
 #include "passes/base/error.h"
 #include "passes/base/text.h"
 #include "passes/ir/op_table.h"
@@ -42,11 +42,8 @@ Items passes() {
 
 Items devices() {
   Items items;
-  for (const std::string& name : latency::embedded_devices())
-    items.push_back(
-        {name, latency::make_roofline(name, /*threads=*/1)->calibrated()
-                   ? "measured"
-                   : "analytic, not calibrated"});
+  for (const latency::DeviceRow& row : latency::device_rows())
+    items.push_back({row.name, row.summary});
   return items;
 }
 

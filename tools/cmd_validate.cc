@@ -6,9 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "calibration/data/data.h"
-#include "calibration/data/schema.h"
+#include "calibration/latency/estimator/device_file.h"
 #include "passes/base/error.h"
 #include "passes/base/file.h"
+#include "passes/base/json_schema.h"
 #include "passes/base/text.h"
 #include "passes/ir/shape_inference.h"
 #include "recipes/recipe.h"
@@ -29,11 +30,21 @@ struct Verdict {
 
 std::vector<std::string> check_report(const JsonText& text) {
   const std::string schema = recipes::report_schema().dump();
-  return data::validate_schema(text, "", schema.c_str());
+  return validate_schema(text, "", schema.c_str());
 }
 
 std::vector<std::string> check_descriptor(const JsonText& text) {
   return data::validate_descriptor(text, "");
+}
+
+std::vector<std::string> check_device(const JsonText& text) {
+  latency::device_file_from_json(text);
+  return {};
+}
+
+std::vector<std::string> check_measurements(const JsonText& text) {
+  latency::measurements_from_json(text);
+  return {};
 }
 
 // A JSON document of ours, told by the keys that only it has; first match.
@@ -46,6 +57,8 @@ struct JsonKind {
 const std::vector<JsonKind>& json_kinds() {
   static const std::vector<JsonKind> kKinds{
       {"report", {"variants", "exit_code"}, &check_report},
+      {"device profile", {"columns", "traits", "sha256"}, &check_device},
+      {"measurements", {"networks"}, &check_measurements},
       {"data descriptor", {"format"}, &check_descriptor},
       {"recipe", {"stages", "model", "targets", "gates"}, &recipes::validate},
   };
@@ -77,7 +90,8 @@ void check_json(Verdict& verdict) {
   }
   throw_input(text.where(""),
               "found JSON that is no recipe (key 'stages'), data descriptor "
-              "(key 'format') or report (key 'variants')");
+              "(key 'format'), report (key 'variants') or device profile (key "
+              "'columns')");
 }
 
 void check_model(Verdict& verdict) {
@@ -136,13 +150,13 @@ int validate(const std::vector<std::string>& paths, Context& context) {
 Action setup_validate(CLI::App& app) {
   auto paths = std::make_shared<std::vector<std::string>>();
   add_texts(app, "FILE", "FILE...", *paths,
-            "recipes, data descriptors, reports, ONNX models: told apart by "
-            "what is in them")
+            "recipes, data descriptors, reports, device profiles, ONNX "
+            "models: told apart by what is in them")
       ->required()
       ->group("Input");
   app.footer(
       "  lathe validate recipe.json train.json\n"
-      "  lathe validate out/report.json model.onnx --json");
+      "  lathe validate device.json model.onnx --json");
   return [paths](Context& context) { return validate(*paths, context); };
 }
 

@@ -26,6 +26,7 @@ struct SharedFlags {
   bool json = false, quiet = false, verbose = false;
   std::string color = "auto";
   int64_t threads = 1, jobs = 0, samples = 0;
+  std::vector<int64_t> thread_counts{1};  // several for `lathe profile` only
   uint64_t seed = 0;
   ir::InputShapes input_shapes;
   // Long names of the flags that stood on the command line, "--threads": what
@@ -51,6 +52,7 @@ struct Command {
   const char* group;
   // Adds the command's flags and, as the footer, two examples.
   Action (*setup)(CLI::App& app);
+  bool several_threads = false;  // --threads takes a list
 };
 
 std::span<const Command> command_table();
@@ -60,9 +62,11 @@ Action setup_bench(CLI::App& app);
 Action setup_compress(CLI::App& app);
 Action setup_convert(CLI::App& app);
 Action setup_demo(CLI::App& app);
+Action setup_estimate(CLI::App& app);
 Action setup_eval(CLI::App& app);
 Action setup_inspect(CLI::App& app);
 Action setup_list(CLI::App& app);
+Action setup_profile(CLI::App& app);
 Action setup_quantize(CLI::App& app);
 Action setup_run(CLI::App& app);
 Action setup_validate(CLI::App& app);

@@ -121,7 +121,43 @@ void parse_input_shape(std::string_view text, ir::InputShapes& shapes) {
                                      : "input '" + name + "' is given twice");
 }
 
-void add_shared_flags(CLI::App& app, SharedFlags& flags) {
+double parse_seconds(const std::string& flag, std::string_view text) {
+  struct Unit {
+    std::string_view name;
+    double seconds;
+  };
+  constexpr Unit kUnits[] = {
+      {"ms", 1e-3}, {"min", 60}, {"m", 60}, {"s", 1}, {"", 1}};
+  for (const Unit& unit : kUnits) {
+    if (!text.ends_with(unit.name)) continue;
+    const std::string_view number =
+        text.substr(0, text.size() - unit.name.size());
+    double value = 0;
+    const auto [end, code] =
+        std::from_chars(number.data(), number.data() + number.size(), value);
+    if (code == std::errc() && end == number.data() + number.size() &&
+        value > 0 && value <= 1e6)
+      return value * unit.seconds;
+    break;
+  }
+  throw_usage(
+      flag, fmt::format("found '{}', expected a time like 180s or 3min", text));
+}
+
+// "1", or with `several` "1,2,4": ascending, each once.
+static std::vector<int64_t> parse_threads(const std::string& text,
+                                          bool several) {
+  const std::vector<std::string> parts =
+      several ? split(text, ',') : std::vector<std::string>{text};
+  std::vector<int64_t> counts;
+  for (const std::string& part : parts)
+    counts.push_back(parse_number<int64_t>("--threads", part, 1, 1024));
+  std::sort(counts.begin(), counts.end());
+  counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
+  return counts;
+}
+
+void add_shared_flags(CLI::App& app, SharedFlags& flags, bool several_threads) {
   const auto common = [](CLI::Option* option) { option->group(kSharedGroup); };
   common(add_switch(app, "--json", flags.json,
                     "print one JSON document on stdout; an error is one JSON "
@@ -131,8 +167,14 @@ void add_shared_flags(CLI::App& app, SharedFlags& flags) {
   common(add_switch(app, "-v,--verbose", flags.verbose, "say more"));
   common(add_choice(app, "--color", {"auto", "always", "never"}, flags.color,
                     "colour; auto is on a terminal without NO_COLOR"));
-  common(add_count(app, "--threads", "N", 1, 1024, flags.threads,
-                   "threads of the device whose latency counts"));
+  common(add_parsed(app, "--threads", several_threads ? "N[,M...]" : "N",
+                    "threads of the device whose latency counts",
+                    [&flags, several_threads](const std::string& text) {
+                      flags.thread_counts =
+                          parse_threads(text, several_threads);
+                      flags.threads = flags.thread_counts.front();
+                    })
+             ->default_str("1"));
   auto* jobs = add_count(app, "--jobs", "N", 0, 1024, flags.jobs,
                          "threads for the work itself");
   common(jobs->default_str("all cores"));

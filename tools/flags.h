@@ -39,7 +39,10 @@ CLI::Option* add_choice(CLI::App& app, const std::string& names,
                         const std::vector<std::string>& choices,
                         std::string& value, const std::string& help);
 
-void add_shared_flags(CLI::App& app, SharedFlags& flags);
+// `several_threads`: --threads takes a list.
+void add_shared_flags(CLI::App& app, SharedFlags& flags, bool several_threads);
+// "180s", "3min" or "3m", "1500ms"; a number alone is seconds. Error kUsage.
+double parse_seconds(const std::string& flag, std::string_view text);
 
 // "[name:]1x3x224x224"; error kUsage.
 void parse_input_shape(std::string_view text, ir::InputShapes& shapes);

@@ -72,7 +72,7 @@ struct Prepared {
     std::string summary = app.get_description();
     app.description("lathe " + std::string(command.name) + ": " + summary);
     action = command.setup(app);
-    add_shared_flags(app, flags);
+    add_shared_flags(app, flags, command.several_threads);
     app.get_help_ptr()->group(kSharedGroup)->description("show this help");
   }
 

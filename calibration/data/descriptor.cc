@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "calibration/data/schema.h"
 #include "passes/base/error.h"
+#include "passes/base/json_schema.h"
 #include "passes/base/text.h"
 
 namespace lathe::data {

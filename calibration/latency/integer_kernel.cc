@@ -107,6 +107,9 @@ bool same_parameters(const ir::Node& dequantize, const ir::Node& quantize) {
 std::optional<IntegerKernel> integer_kernel(const ir::Node& node) {
   const Row* row = find_row(node);
   if (!row) return std::nullopt;
+  // Interpolation stays in floats.
+  if (node.is("Resize") && node.attr_string("mode", "nearest") != "nearest")
+    return std::nullopt;
   IntegerKernel kernel;
   size_t last = std::min(row->last + 1, node.inputs().size());
   for (size_t i = row->first; i < last; ++i) {
@@ -116,10 +119,11 @@ std::optional<IntegerKernel> integer_kernel(const ir::Node& node) {
   }
   if (kernel.dequantize.empty()) return std::nullopt;
   // The bias is int32 behind a DQ.
-  for (size_t i = last; row->form == Form::kCompute && i < node.inputs().size();
-       ++i)
-    if (const ir::Node* dequantize = dequantizer(node.input(i)))
-      kernel.dequantize.push_back(dequantize);
+  if ((node.is("Conv") || node.is("Gemm")) && node.input(2)) {
+    const ir::Node* dequantize = dequantizer(node.input(2));
+    if (!dequantize) return std::nullopt;
+    kernel.dequantize.push_back(dequantize);
+  }
   for (const ir::Value* output : node.outputs()) {
     if (!output || output->unused()) continue;
     bool quantized =

@@ -1,12 +1,12 @@
 #include "calibration/latency/kernels.h"
 
 #include <algorithm>
-#include <cctype>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "calibration/latency/integer_kernel.h"
+#include "calibration/latency/kernel_describe.h"
 #include "passes/ir/op_table.h"
 
 namespace lathe::latency {
@@ -23,21 +23,6 @@ bool is_activation(const ir::Node& node) {
        {"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "Tanh"})
     if (node.is(op)) return true;
   return false;
-}
-
-std::optional<int64_t> value_bytes(const ir::Value& value) {
-  std::optional<int64_t> count = value.type.element_count();
-  if (!count || value.type.elem == ir::DataType::kUndefined)
-    return std::nullopt;
-  uint64_t bytes =
-      ir::packed_bytes(value.type.elem, static_cast<uint64_t>(*count));
-  return static_cast<int64_t>(
-      std::min(bytes, static_cast<uint64_t>(INT64_MAX / 4)));
-}
-
-int64_t add(int64_t a, int64_t b) {
-  int64_t sum;
-  return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
 class Grouping {
@@ -125,7 +110,7 @@ class Grouping {
   void read_or_write(Kernel& kernel, const ir::Value* value) const {
     if (!value) return;
     if (std::optional<int64_t> bytes = value_bytes(*value))
-      kernel.bytes = add(kernel.bytes, *bytes);
+      kernel.bytes = saturating_add(kernel.bytes, *bytes);
     else
       kernel.known = false;
   }
@@ -167,7 +152,7 @@ class Grouping {
   const ir::Value* absorb(Kernel& kernel, const ir::Node& node) {
     cover(kernel, node);
     if (std::optional<ir::Cost> cost = ir::node_cost(node))
-      kernel.flops = add(kernel.flops, cost->flops);
+      kernel.flops = saturating_add(kernel.flops, cost->flops);
     return node.output();
   }
 
@@ -228,14 +213,14 @@ class Grouping {
     for (const ir::Graph* graph : graphs) {
       int64_t inner_flops = 0, inner_bytes = 0;
       for (const Kernel& inner : group_kernels(*graph)) {
-        inner_flops = add(inner_flops, inner.flops);
-        inner_bytes = add(inner_bytes, inner.bytes);
+        inner_flops = saturating_add(inner_flops, inner.flops);
+        inner_bytes = saturating_add(inner_bytes, inner.bytes);
       }
       flops = std::max(flops, inner_flops);
       bytes = std::max(bytes, inner_bytes);
     }
-    kernel.flops = add(kernel.flops, flops);
-    kernel.bytes = add(kernel.bytes, bytes);
+    kernel.flops = saturating_add(kernel.flops, flops);
+    kernel.bytes = saturating_add(kernel.bytes, bytes);
     kernel.known = false;
   }
 
@@ -244,32 +229,6 @@ class Grouping {
   NodeSet constant_, covered_;
   std::vector<Kernel> kernels_;
 };
-
-std::string snake_case(const std::string& name) {
-  std::string text;
-  for (size_t i = 0; i < name.size(); ++i) {
-    bool upper = std::isupper(static_cast<unsigned char>(name[i]));
-    bool after_lower =
-        i > 0 && std::islower(static_cast<unsigned char>(name[i - 1]));
-    if (upper && after_lower) text += '_';
-    text +=
-        static_cast<char>(std::tolower(static_cast<unsigned char>(name[i])));
-  }
-  return text;
-}
-
-std::string base_kind(const ir::Node& node) {
-  if (!node.domain.empty()) return node.domain + "." + node.op_type;
-  if (node.is("Conv") || node.is("ConvTranspose")) {
-    const ir::Value* weight = node.input(1);
-    std::string text = node.is("Conv") ? "conv" : "conv_transpose";
-    if (weight && weight->type.shape && weight->type.shape->size() > 2)
-      text += std::to_string(weight->type.shape->size() - 2) + "d";
-    return is_depthwise(node) ? "depthwise_" + text : text;
-  }
-  if (node.is("MatMul")) return "matmul";
-  return snake_case(node.op_type);
-}
 
 }  // namespace
 
@@ -285,7 +244,7 @@ bool is_depthwise(const ir::Node& node) {
 }
 
 std::string kernel_kind(const Kernel& kernel) {
-  std::string base = base_kind(*kernel.main);
+  std::string base = kernel_kind(*kernel.main);
   bool grouped = kernel.integer && (kernel.nodes.size() > 1);
   return grouped ? "q" + base : base;
 }

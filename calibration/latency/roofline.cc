@@ -28,16 +28,15 @@ double efficiency(const Kernel& kernel) {
                         : kKernelEfficiency.dense;
 }
 
-void require_static_inputs(const ir::Model& model) {
-  for (const ir::Value* input : model.graph->inputs()) {
-    if (input->has_initializer() || !input->type.is_tensor() ||
-        input->type.has_static_shape())
-      continue;
-    throw_input("input '" + input->name() + "'",
-                "its shape is not fixed (" + ir::to_string(input->type) +
-                    "), and a latency is that of one shape",
-                input_shape_hint(*input));
-  }
+double efficiency(const KernelDescriptor& kernel) {
+  const bool product = kernel.depth > 0;
+  if (kernel.kind == "lstm" || kernel.kind == "gru" || kernel.kind == "rnn")
+    return kKernelEfficiency.recurrent;
+  if (kernel.group == 0 && !product) return kKernelEfficiency.elementwise;
+  if (kernel.group > 1 && kernel.group == kernel.in_channels)
+    return kKernelEfficiency.depthwise;
+  return kernel.precision == Precision::kInt8 ? kKernelEfficiency.dense_int8
+                                              : kKernelEfficiency.dense;
 }
 
 bool shapes_are_known(const ir::Graph& graph) {
@@ -61,6 +60,11 @@ class Roofline final : public LatencyModel {
     ir::infer_shapes(inferred);
     return price(*inferred.graph);
   }
+  LatencyEstimate kernel(const KernelDescriptor& kernel) const override {
+    return interval(latency_us(
+        kernel.flops, kernel.bytes_in + kernel.bytes_weights + kernel.bytes_out,
+        kernel.precision == Precision::kInt8, efficiency(kernel)));
+  }
   std::string device() const override { return std::string(profile_.name); }
   bool calibrated() const override { return false; }
 
@@ -74,7 +78,8 @@ class Roofline final : public LatencyModel {
       estimate.kind = kernel_kind(kernel);
       for (const ir::Node* node : kernel.nodes)
         estimate.nodes.push_back(node->id());
-      estimate.latency = interval(latency_us(kernel));
+      estimate.latency = interval(latency_us(
+          kernel.flops, kernel.bytes, kernel.integer, efficiency(kernel)));
       estimate.seen = kernel.known;
       // The profile errs alike for all kernels, so nothing cancels out and the
       // ends of the intervals add up.
@@ -89,17 +94,18 @@ class Roofline final : public LatencyModel {
     return result;
   }
 
-  double latency_us(const Kernel& kernel) const {
-    double per_cycle = kernel.integer ? profile_.int8_ops_per_cycle
-                                      : profile_.fp32_flops_per_cycle;
+  double latency_us(int64_t flops, int64_t bytes, bool integer,
+                    double efficiency) const {
+    double per_cycle =
+        integer ? profile_.int8_ops_per_cycle : profile_.fp32_flops_per_cycle;
     // GHz times operations a cycle, a thousandth: operations a microsecond.
     double flops_per_us =
-        profile_.ghz * 1e3 * per_cycle * efficiency(kernel) * threads_;
+        profile_.ghz * 1e3 * per_cycle * efficiency * threads_;
     double bytes_per_us =
         profile_.bandwidth_gb_per_s * 1e3 *
         std::min<double>(threads_, profile_.bandwidth_threads);
-    return std::max(static_cast<double>(kernel.flops) / flops_per_us,
-                    static_cast<double>(kernel.bytes) / bytes_per_us) +
+    return std::max(static_cast<double>(flops) / flops_per_us,
+                    static_cast<double>(bytes) / bytes_per_us) +
            profile_.overhead_us;
   }
 

@@ -11,4 +11,7 @@ namespace lathe::latency {
 // an example where the rank is not known.
 std::string input_shape_hint(const ir::Value& input);
 
+// Error kInput, naming the first input whose shape is not fixed.
+void require_static_inputs(const ir::Model& model);
+
 }  // namespace lathe::latency

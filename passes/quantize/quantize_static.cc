@@ -4,12 +4,13 @@
 //
 // with int8 weights per channel and int32 biases behind DQs of their own. The
 // steps, one file each: select_nodes (what becomes an integer kernel),
-// parameters (scale and zero point of each value), weights and insert_qdq, and
-// pad_channels. Formulas: passes/affine.h and ONNX's QuantizeLinear. Why Q/DQ
-// stand where they do: docs/quantize.md.
+// parameters (scale and zero point of each value), weights and insert_qdq,
+// keep_matmul_bias, and pad_channels. Formulas: passes/affine.h and ONNX's
+// QuantizeLinear. Why Q/DQ stand where they do: docs/quantize.md.
 #include "passes/base/error.h"
 #include "passes/ir/shape_inference.h"
 #include "passes/quantize/insert_qdq.h"
+#include "passes/quantize/keep_matmul_bias.h"
 #include "passes/quantize/pad_channels.h"
 #include "passes/quantize/parameters.h"
 #include "passes/quantize/quantize.h"
@@ -45,6 +46,7 @@ class QuantizeStatic final : public Pass {
     Parameters parameters =
         choose_parameters(model, selection, options_, context);
     insert_qdq(model, selection, parameters, options_);
+    keep_matmul_bias(model, selection);
     pad_channels(model, selection);
     result.changes += static_cast<int64_t>(selection.roles.size());
     for (Remark& remark : selection.remarks)

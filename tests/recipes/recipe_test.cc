@@ -5,8 +5,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "calibration/data/schema.h"
 #include "passes/base/file.h"
+#include "passes/base/json_schema.h"
 #include "recipes/gate_table.h"
 #include "recipes/pass_table.h"
 #include "tests/recipes/error_text.h"
@@ -109,7 +109,7 @@ TEST_CASE("recipe: five mistakes, five messages") {
         "\"raise_opset\", \"remove_initializers_from_inputs\", "
         "\"constants_to_initializers\", \"fold_constants\", "
         "\"fold_batch_norm\", \"drop_identities\", \"remove_dead_code\", "
-        "\"infer_shapes\", \"quantize_static\"; did you mean 'simplify'?");
+        "\"infer_shapes\", \"quantize_static\", \"block_pixels\"; did you mean 'simplify'?");
 }
 
 TEST_CASE("recipe: options are checked against their pass") {
@@ -270,8 +270,9 @@ TEST_CASE("presets: a preset's name stands for its file") {
                                            parse_override("/data=synthetic")};
   const Recipe recipe = load("int8-latency", overrides);
   CHECK(recipe.model == "m.onnx");
-  REQUIRE(recipe.stages.size() == 2);
+  REQUIRE(recipe.stages.size() == 3);
   CHECK(recipe.stages[1].pass == "quantize_static");
+  CHECK(recipe.stages[2].pass == "block_pixels");
 }
 
 TEST_CASE("load: paths start at the recipe's folder") {
@@ -291,8 +292,8 @@ TEST_CASE("pass table: a row and its pass agree") {
     seen.emplace_back(row.name);
     const Json defaults = options_in_effect(row, Json::object());
     const std::string json = defaults.dump();
-    CHECK(data::validate_schema(JsonText::parse(json, "defaults"), "",
-                                row.options_schema)
+    CHECK(validate_schema(JsonText::parse(json, "defaults"), "",
+                          row.options_schema)
               .empty());
   }
   CHECK(find_pass("no_such_pass") == nullptr);

@@ -5,11 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "calibration/data/schema.h"
 #include "calibration/latency/roofline.h"
 #include "calibration/latency/session.h"
 #include "passes/base/file.h"
 #include "passes/base/hash.h"
+#include "passes/base/json_schema.h"
 #include "passes/io/onnx/onnx.h"
 #include "tests/recipes/error_text.h"
 #include "tests/recipes/tiny_model.h"
@@ -81,7 +81,7 @@ TEST_CASE_FIXTURE(Fixture, "run: a folder with variant, manifest and report") {
 
   const JsonText text = JsonText::read(options.out_dir / "report.json");
   const std::string schema = report_schema().dump();
-  CHECK(data::validate_schema(text, "", schema.c_str()) ==
+  CHECK(validate_schema(text, "", schema.c_str()) ==
         std::vector<std::string>{});
   const Json& report = text.root();
   CHECK(report == to_json(outcome.report));
@@ -226,6 +226,60 @@ TEST_CASE_FIXTURE(Fixture, "run: what int8 may not, float may") {
   REQUIRE(report["gates"].size() == 1);
   CHECK(report["gates"][0]["bound"] == 100);
   CHECK(report["gates"][0]["passed"] == true);
+}
+
+TEST_CASE_FIXTURE(Fixture, "run: a stage that changes nothing adds nothing") {
+  json["stages"].push_back({{"pass", "block_pixels"}});
+  json["targets"]["latency"] = {"0.6x", "0.4x"};
+  CHECK(run().exit_code == 3);
+  const Json report = written("report.json");
+  REQUIRE(report["stages"].size() == 4);
+  CHECK(report["stages"][3]["changes"] == 0);
+  CHECK(report["stages"][3]["score"] == report["stages"][2]["score"]);
+  CHECK(report["stages"][3]["remarks"][0]["node"] == "conv");
+  REQUIRE(report["variants"].size() == 2);
+  for (const Json& variant : report["variants"]) {
+    CHECK(variant["stage"] == "quantize_static");
+    CHECK(variant["path"] == "variants/tiny-int8.onnx");
+  }
+  CHECK(report["rejected"].dump().find("block_pixels") == std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Fixture, "run: of equally accurate stages the fastest") {
+  json["stages"] = Json::parse(R"([{"pass": "drop_identities"},
+    {"pass": "raise_opset", "options": {"target_opset": 18}}])");
+  const auto deliver = [&](double last_us) {
+    // The last stage is looked at first, and takes the name.
+    meter = TableMeter({{"score-2", 500},
+                        {"-simplified-stage1", 500},
+                        {"score-3", last_us},
+                        {"-simplified.onnx", last_us}});
+    run();
+    return written("report.json");
+  };
+  SUBCASE("an earlier one, where it is clearly faster") {
+    const Json report = deliver(550);
+    REQUIRE(report["variants"].size() == 1);
+    CHECK(report["variants"][0]["stage"] == "drop_identities");
+    CHECK(report["variants"][0]["met"] == "measured");
+    CHECK(item(report["rejected"], "stage", "raise_opset")["reason"] ==
+          "slower than stage 'drop_identities', which is as accurate: 0.55 "
+          "times the input model's latency against 0.50");
+  }
+  SUBCASE("the last one within noise") {
+    const Json report = deliver(505);
+    CHECK(report["variants"][0]["stage"] == "raise_opset");
+    CHECK(report["rejected"].empty());
+  }
+  SUBCASE("also where the target is missed") {
+    json["targets"]["latency"] = {"0.4x"};
+    const Json report = deliver(550);
+    CHECK(report["variants"][0]["stage"] == "drop_identities");
+    CHECK(report["variants"][0]["reason"] ==
+          "measured 500 us, target 0.4x is 400 us");
+    CHECK(item(report["rejected"], "stage", "raise_opset")["reason"] ==
+          "measured 550 us, target 0.4x is 400 us");
+  }
 }
 
 TEST_CASE_FIXTURE(Fixture, "run: max_drop without labels or classes") {

@@ -6,51 +6,17 @@
 #include <cmath>
 #include <map>
 
-#include "calibration/latency/bench.h"
 #include "calibration/latency/session.h"
 #include "calibration/ranges/min_max.h"
 #include "passes/base/random.h"
 #include "passes/io/onnx/onnx.h"
 #include "passes/rewrite/rewrite.h"
+#include "tests/passes/quantize/noise.h"
 #include "tests/passes/quantize/support.h"
 #include "tests/support/shared.h"
 
 namespace lathe::quantize::test {
 namespace {
-
-// Seeded noise in the shape of the model's inputs.
-class NoiseSource final : public BatchSource {
- public:
-  NoiseSource(const ir::Model& model, int64_t samples) : samples_(samples) {
-    for (int64_t i = 0; i < samples; ++i)
-      inputs_.push_back(latency::random_inputs(
-          model, ir::default_input_shapes(model), static_cast<uint64_t>(i)));
-  }
-  int64_t size() const override { return samples_; }
-  bool has_labels() const override { return false; }
-  bool is_synthetic() const override { return true; }
-  std::string description() const override { return "noise"; }
-  std::unique_ptr<BatchReader> read(const ReadOptions&) override {
-    return std::make_unique<Reader>(inputs_);
-  }
-  const NamedTensors& inputs(size_t i) const { return inputs_[i]; }
-
- private:
-  struct Reader final : BatchReader {
-    explicit Reader(const std::vector<NamedTensors>& all) : inputs(all) {}
-    std::optional<Batch> next() override {
-      if (at == inputs.size()) return std::nullopt;
-      Batch batch;
-      batch.inputs = inputs[at++];
-      batch.samples = 1;
-      return batch;
-    }
-    const std::vector<NamedTensors>& inputs;
-    size_t at = 0;
-  };
-  int64_t samples_;
-  std::vector<NamedTensors> inputs_;
-};
 
 double sqnr_db(const ir::Tensor& expected, const ir::Tensor& found) {
   auto e = expected.to_doubles(), f = found.to_doubles();
@@ -66,6 +32,7 @@ double sqnr_db(const ir::Tensor& expected, const ir::Tensor& found) {
 struct Measured {
   PassResult result;
   std::map<std::string, int> kernels;  // of the optimized graph
+  int dequantized_products = 0;        // float ones that read a DQ
   double worst_sqnr_db = INFINITY;
 
   int count(const std::string& op) const {
@@ -100,8 +67,15 @@ Measured measure(ir::Model model, QuantizeOptions options = {}) {
             std::min(measured.worst_sqnr_db, sqnr_db(expected[o], found[o]));
   }
   ir::Model optimized = io::import_onnx(session_options.optimized_model);
-  for (const auto& node : optimized.graph->nodes())
+  for (const auto& node : optimized.graph->nodes()) {
     ++measured.kernels[node->op_type];
+    if (node->is("Gemm") || node->is("MatMul"))
+      measured.dequantized_products +=
+          std::ranges::any_of(node->inputs(), [](const ir::Value* value) {
+            return value && value->producer() &&
+                   value->producer()->is("DequantizeLinear");
+          });
+  }
   return measured;
 }
 
@@ -286,6 +260,141 @@ TEST_CASE("runtime: each kind of group fuses") {
     CHECK(m.count("QLinearConv") == 2);
     CHECK(m.worst_sqnr_db > 25);
   }
+}
+
+// A sum after an integer product: the kernel that is made of it, and whether
+// the Add is left.
+TEST_CASE("runtime: a sum after MatMul leaves it an integer kernel") {
+  struct Row {
+    const char *input, *operand, *kernel;
+    int adds;
+  };
+  const char* const kInteger = "MatMulIntegerToFloat";
+  for (const Row& row :
+       {Row{"8,36", "init %o: float[24]", "QGemm", 0},
+        Row{"8,36", "init %o: float[1,24]", "QGemm", 0},
+        Row{"8,36", "init %o: float[8,24]", "QGemm", 1},
+        Row{"8,36", "init %o: float[8,1]", "QGemm", 1},
+        Row{"8,36", "init %o: float[1]", kInteger, 1},
+        Row{"8,36", "input %o: float[8,24]", "QGemm", 1},
+        Row{"8,36", "input %o: float[24]", "QGemm", 1},
+        Row{"36", "init %o: float[24]", "QGemm", 0},
+        Row{"1,8,36", "init %o: float[24]", "QGemm", 0},
+        Row{"2,2,8,36", "init %o: float[24]", "QGemm", 0},
+        Row{"1,8,36", "init %o: float[1,1,24]", kInteger, 1},
+        Row{"1,8,36", "init %o: float[8,24]", kInteger, 1},
+        Row{"1,8,36", "input %o: float[24]", kInteger, 1},
+        Row{"1,8,36", "input %o: float[1,8,24]", kInteger, 1}}) {
+    for (bool swapped : {false, true}) {
+      for (QuantizeOptions options :
+           {QuantizeOptions{},
+            QuantizeOptions{.activation_type = ir::DataType::kInt8},
+            QuantizeOptions{.per_channel = false}}) {
+        std::string operand = row.operand;
+        CAPTURE(row.input);
+        CAPTURE(operand);
+        CAPTURE(swapped);
+        bool constant = operand.starts_with("init");
+        operand = "input" + operand.substr(operand.find(' '));
+        ir::Model model = ir::parse_text(
+            "opset 17 graph { input %x: float[" + std::string(row.input) +
+            "] input %w: float[36,24] " + operand + " %h = MatMul(%x, %w) " +
+            (swapped ? "%s = Add(%o, %h)" : "%s = Add(%h, %o)") +
+            " %y = Erf(%s) output %y }");
+        for (const char* name : {"w", "o"}) {
+          ir::Value* value = model.graph->find(name);
+          if (!constant && value->name() == "o") continue;
+          Random random(derive_seed(2, name));
+          std::vector<double> values(*value->type.element_count());
+          for (double& v : values) v = random.normal() * 0.3;
+          value->set_tensor(ir::Tensor::from_doubles(
+              ir::DataType::kFloat, ir::to_dims(*value->type.shape), values));
+          model.graph->remove_input(value);
+        }
+        Measured m = measure(std::move(model), options);
+        CHECK(m.count(row.kernel) == 1);
+        CHECK(m.count("Add") == row.adds);
+        CHECK(float_compute(m) == 0);
+        CHECK(m.dequantized_products == 0);
+        CHECK(m.count("DequantizeLinear") == 0);
+        CHECK(m.worst_sqnr_db > 30);
+      }
+    }
+  }
+}
+
+TEST_CASE("runtime: a bias beyond int32 stays out of the product") {
+  for (const char* dims : {"8,36", "1,8,36"}) {
+    CAPTURE(dims);
+    std::string shape = std::string(dims) == "8,36" ? "2" : "3";
+    Measured m = measure_body(
+        "init %shape = int64[" + shape + "] {" + dims +
+        "} init %tiny = float[36,1] {" +
+        [] {
+          std::string values = "1e-9";
+          for (int i = 1; i < 36; ++i) values += ", 1e-9";
+          return values;
+        }() +
+        "} init %large = float[1] {1000} %m = Reshape(%x, %shape) "
+        "%h = MatMul(%m, %tiny) %s = Add(%h, %large) %y = Erf(%s)");
+    CHECK(m.count("Add") == 1);
+    CHECK(float_compute(m) == 0);
+    CHECK(m.worst_sqnr_db > 40);
+  }
+}
+
+// One encoder layer: projections, attention, a feed-forward block, residuals.
+TEST_CASE("runtime: every linear layer of a transformer is an integer kernel") {
+  ir::Model model = ir::parse_text(R"(opset 17
+graph {
+  input %x: float[1,8,32]
+  input %wq: float[32,32] input %wk: float[32,32] input %wv: float[32,32]
+  input %wo: float[32,32] input %wi: float[32,64] input %wd: float[64,32]
+  input %bq: float[32] input %bk: float[32] input %bv: float[32]
+  input %bo: float[32] input %bi: float[64] input %bd: float[32]
+  input %g: float[32] input %h: float[32]
+  init %heads = int64[4] {1, 8, 2, 16}
+  init %joined = int64[3] {1, 8, 32}
+  init %root = float[] {4}
+  init %two = float[] {1.4142135}
+  init %one = float[] {1}
+  init %half = float[] {0.5}
+  %q1 = MatMul(%x, %wq) %q2 = Add(%q1, %bq) %q3 = Reshape(%q2, %heads)
+  %q = Transpose(%q3) {perm = [0, 2, 1, 3]}
+  %k1 = MatMul(%x, %wk) %k2 = Add(%k1, %bk) %k3 = Reshape(%k2, %heads)
+  %k = Transpose(%k3) {perm = [0, 2, 3, 1]}
+  %v1 = MatMul(%x, %wv) %v2 = Add(%v1, %bv) %v3 = Reshape(%v2, %heads)
+  %v = Transpose(%v3) {perm = [0, 2, 1, 3]}
+  %s1 = MatMul(%q, %k) %s2 = Div(%s1, %root) %s = Softmax(%s2)
+  %c1 = MatMul(%s, %v) %c2 = Transpose(%c1) {perm = [0, 2, 1, 3]}
+  %c = Reshape(%c2, %joined)
+  %o1 = MatMul(%c, %wo) %o2 = Add(%bo, %o1) %o3 = Add(%o2, %x)
+  %o = LayerNormalization(%o3, %g, %h)
+  %f1 = MatMul(%o, %wi) %f2 = Add(%f1, %bi) %f3 = Div(%f2, %two)
+  %f4 = Erf(%f3) %f5 = Add(%f4, %one) %f6 = Mul(%f2, %f5)
+  %f = Mul(%f6, %half)
+  %d1 = MatMul(%f, %wd) %d2 = Add(%d1, %bd) %d3 = Add(%d2, %o)
+  %y = LayerNormalization(%d3, %g, %h)
+  output %y
+})");
+  for (ir::Value* value : model.graph->values()) {
+    if (!value->is_graph_input() || value->name() == "x") continue;
+    Random random(derive_seed(3, value->name()));
+    std::vector<double> values(*value->type.element_count());
+    for (double& v : values) v = random.normal() * 0.25;
+    value->set_tensor(ir::Tensor::from_doubles(
+        ir::DataType::kFloat, ir::to_dims(*value->type.shape), values));
+    model.graph->remove_input(value);
+  }
+  Measured m = measure(std::move(model));
+  CHECK(m.dequantized_products == 0);
+  CHECK(m.count("Gemm") == 0);
+  // Six layers; the scores and the weighted sum depend on the runtime.
+  CHECK(m.count("QGemm") + m.count("QLinearMatMul") +
+            m.count("MatMulIntegerToFloat") >=
+        6);
+  CHECK(m.count("MatMul") == static_cast<int>(m.result.remarks.size()));
+  CHECK(m.worst_sqnr_db > 25);
 }
 
 TEST_CASE("runtime: other options load and are as near") {

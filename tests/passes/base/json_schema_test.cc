@@ -1,10 +1,10 @@
-#include "calibration/data/schema.h"
+#include "passes/base/json_schema.h"
 
 #include <doctest/doctest.h>
 
 #include "passes/base/error.h"
 
-namespace lathe::data {
+namespace lathe {
 namespace {
 
 // The errors, a line each.
@@ -121,4 +121,4 @@ TEST_CASE("schema: a keyword that is not checked is a bug of the schema") {
 }
 
 }  // namespace
-}  // namespace lathe::data
+}  // namespace lathe

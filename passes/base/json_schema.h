@@ -6,7 +6,7 @@
 
 #include "passes/base/json.h"
 
-namespace lathe::data {
+namespace lathe {
 
 // Checks the value at `pointer` of `text` ("" is the root). Every error is one
 // line, in the order of the text:
@@ -24,4 +24,4 @@ std::vector<std::string> validate_schema(const JsonText& text,
                                          const std::string& pointer,
                                          const char* schema_text);
 
-}  // namespace lathe::data
+}  // namespace lathe

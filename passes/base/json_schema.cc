@@ -1,4 +1,4 @@
-#include "calibration/data/schema.h"
+#include "passes/base/json_schema.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 #include "passes/base/error.h"
 #include "passes/base/text.h"
 
-namespace lathe::data {
+namespace lathe {
 namespace {
 
 // A value as a message shows it: short, on one line.
@@ -318,4 +318,4 @@ std::vector<std::string> validate_schema(const JsonText& text,
   return validator.take();
 }
 
-}  // namespace lathe::data
+}  // namespace lathe

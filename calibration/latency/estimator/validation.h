@@ -1,0 +1,62 @@
+// Estimates beside measurements.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "calibration/latency/bench.h"
+#include "calibration/latency/estimator/kernel_predictor.h"
+#include "passes/ir/graph.h"
+#include "passes/latency_model.h"
+
+namespace lathe::latency {
+
+// A network to compare; built when it is its turn, so that many can be given.
+struct ValidationSubject {
+  std::string name;
+  // Input shapes bound. A model that cannot be had throws Error.
+  std::function<ir::Model()> build;
+};
+
+struct ValidationRow {
+  std::string name;
+  LatencyEstimate estimate;
+  double unseen_share = 0;
+  double measured_us = 0;              // mean of the two
+  double first_us = 0, second_us = 0;  // medians of the two passes
+  bool noisy = false;
+
+  double error() const { return estimate.p50_us / measured_us - 1; }
+};
+
+struct ValidationOptions {
+  int threads = 1;
+  double seconds = 0.4;  // that a network is measured for, each pass
+  int group = 6;         // networks interleaved at a time
+  uint64_t seed = 0;
+};
+
+// Measures every subject twice, a whole pass over all before the next, and
+// estimates it. Each group of networks is interleaved.
+std::vector<ValidationRow> validate_estimates(
+    const LatencyModel& device, std::span<const ValidationSubject> subjects,
+    const ValidationOptions& options, ProgressSink& progress,
+    const CancelToken* cancel);
+
+// Over the rows that `keep` takes (all where it is empty).
+ValidationError summarize_errors(
+    std::span<const ValidationRow> rows,
+    const std::function<bool(const ValidationRow&)>& keep = {});
+// The noise floor in the same terms: the second pass as an estimate of the
+// first. `coverage` is 0.
+ValidationError noise_floor(
+    std::span<const ValidationRow> rows,
+    const std::function<bool(const ValidationRow&)>& keep = {});
+// C. Spearman's rank correlation, ties at their mean rank; 0 below two values.
+double spearman(std::span<const double> a, std::span<const double> b);
+
+}  // namespace lathe::latency
