@@ -45,7 +45,9 @@ struct KernelDescriptor {
   int64_t dilation_height = 0, dilation_width = 0;
   int64_t group = 0;
 
-  // Products: `matrices` times [rows, depth] x [depth, columns].
+  // Products: `matrices` times [rows, depth] x [depth, columns]. Transposes:
+  // `matrices` times [rows, columns] runs change places; rows and columns 0
+  // where more than two axes move.
   int64_t matrices = 0, rows = 0, depth = 0, columns = 0;
   bool transposed_a = false, transposed_b = false;
   bool constant_b = false;  // packed once, before the first run

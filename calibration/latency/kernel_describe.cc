@@ -173,6 +173,7 @@ class Describer {
       if (value && !is_constant_value(value)) ++d.inputs;
     describe_window(view, d);
     describe_product(view, d);
+    describe_transpose(view, d);
     d.run = contiguous_run(view);
     add_fusions(node, d);
     if (!node.subgraphs().empty()) {

@@ -52,6 +52,7 @@ std::vector<const ir::Value*> data_inputs(const ir::Node& node);
 // Fill their share of the fields; nothing when a shape is not known.
 void describe_window(const NodeView& view, KernelDescriptor& kernel);
 void describe_product(const NodeView& view, KernelDescriptor& kernel);
+void describe_transpose(const NodeView& view, KernelDescriptor& kernel);
 int64_t contiguous_run(const NodeView& view);
 
 }  // namespace lathe::latency

@@ -57,51 +57,75 @@ int64_t elementwise_run(const ir::Node& node) {
   return run;
 }
 
-int64_t concat_run(const ir::Node& node) {
-  int64_t run = 0;
-  for (const ir::Value* value : data_inputs(node)) {
-    auto dims = dims_of(value);
-    if (!dims) return 0;
-    int64_t here =
-        product_from(*dims, axis_of(node.attr_int("axis", 0), dims->size()));
-    if (!run || here < run) run = here;
-  }
-  return run;
-}
-
-int64_t split_run(const ir::Node& node) {
-  int64_t run = 0;
-  for (const ir::Value* value : node.outputs()) {
+// The mean piece: each is copied run by run.
+template <class Values>
+int64_t piece_run(const ir::Node& node, const Values& values) {
+  int64_t sum = 0, pieces = 0;
+  for (const ir::Value* value : values) {
     auto dims = dims_of(value);
     if (!dims) continue;
-    int64_t here =
-        product_from(*dims, axis_of(node.attr_int("axis", 0), dims->size()));
-    if (!run || here < run) run = here;
+    sum = saturating_add(
+        sum,
+        product_from(*dims, axis_of(node.attr_int("axis", 0), dims->size())));
+    ++pieces;
   }
-  return run;
+  return pieces > 0 ? sum / pieces : 0;
 }
 
-int64_t transpose_run(const ir::Node& node) {
+// The permutation with axes of one element dropped and axes that stay
+// neighbours joined: sizes of the input's axes, and where they go.
+struct Permutation {
+  Dims sizes;
+  std::vector<size_t> order;
+};
+
+std::optional<Permutation> permutation_of(const ir::Node& node) {
   auto in = dims_of(node.input(0));
-  if (!in) return 0;
+  if (!in) return std::nullopt;
   size_t rank = in->size();
   std::vector<int64_t> perm = node.attr_ints("perm");
   if (perm.empty())
     for (size_t i = rank; i-- > 0;) perm.push_back(static_cast<int64_t>(i));
-  if (perm.size() != rank) return 0;
-  // Axes of one element move nothing.
-  std::vector<size_t> moved, kept;
-  for (int64_t axis : perm) {
-    if (axis < 0 || axis >= static_cast<int64_t>(rank)) return 0;
-    if ((*in)[static_cast<size_t>(axis)] != 1)
-      moved.push_back(static_cast<size_t>(axis));
+  if (perm.size() != rank) return std::nullopt;
+  std::vector<size_t> place(rank, rank);  // an axis's place among the kept
+  Dims sizes;
+  for (size_t i = 0; i < rank; ++i) {
+    if ((*in)[i] == 1) continue;
+    place[i] = sizes.size();
+    sizes.push_back((*in)[i]);
   }
-  for (size_t i = 0; i < rank; ++i)
-    if ((*in)[i] != 1) kept.push_back(i);
-  int64_t run = 1;
-  for (size_t i = moved.size(); i-- > 0 && moved[i] == kept[i];)
-    run = saturating_multiply(run, (*in)[kept[i]]);
-  return run;
+  std::vector<size_t> moved;
+  for (int64_t axis : perm) {
+    if (axis < 0 || axis >= static_cast<int64_t>(rank)) return std::nullopt;
+    if (place[static_cast<size_t>(axis)] < rank)
+      moved.push_back(place[static_cast<size_t>(axis)]);
+  }
+  // Heads of the runs of neighbours, in the input's order.
+  std::vector<size_t> heads(sizes.size(), 0);
+  Permutation result;
+  std::vector<size_t> starts;
+  for (size_t i = 0; i < moved.size(); ++i)
+    if (i == 0 || moved[i] != moved[i - 1] + 1) starts.push_back(moved[i]);
+  std::vector<size_t> sorted = starts;
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t k = 0; k < sorted.size(); ++k) {
+    size_t end = k + 1 < sorted.size() ? sorted[k + 1] : sizes.size();
+    int64_t size = 1;
+    for (size_t i = sorted[k]; i < end; ++i)
+      size = saturating_multiply(size, sizes[i]);
+    result.sizes.push_back(size);
+    heads[sorted[k]] = k;
+  }
+  for (size_t start : starts) result.order.push_back(heads[start]);
+  return result;
+}
+
+int64_t transpose_run(const ir::Node& node) {
+  auto permutation = permutation_of(node);
+  if (!permutation) return 0;
+  if (permutation->order.empty()) return 1;
+  size_t last = permutation->order.size() - 1;
+  return permutation->order[last] == last ? permutation->sizes[last] : 1;
 }
 
 // Trailing axes that are taken whole, and the next one as far as it is taken.
@@ -169,11 +193,29 @@ int64_t reduce_run(const ir::Node& node) {
 
 }  // namespace
 
+// Axes that stay in front are `matrices`; of two blocks that change places the
+// sizes are `rows` and `columns`; what stays behind is `run`. A permutation of
+// more blocks has neither rows nor columns.
+void describe_transpose(const NodeView& view, KernelDescriptor& kernel) {
+  if (kernel.kind != "transpose") return;
+  auto permutation = permutation_of(view.node);
+  if (!permutation) return;
+  const auto& [sizes, order] = *permutation;
+  size_t first = 0, end = order.size();
+  kernel.matrices = 1;
+  while (first < end && order[first] == first)
+    kernel.matrices = saturating_multiply(kernel.matrices, sizes[first++]);
+  while (end > first && order[end - 1] == end - 1) --end;
+  if (end - first != 2) return;
+  kernel.rows = sizes[first];
+  kernel.columns = sizes[first + 1];
+}
+
 int64_t contiguous_run(const NodeView& view) {
   const ir::Node& node = view.node;
   std::string kind = kernel_kind(node);
-  if (kind == "concat") return concat_run(node);
-  if (kind == "split") return split_run(node);
+  if (kind == "concat") return piece_run(node, data_inputs(node));
+  if (kind == "split") return piece_run(node, node.outputs());
   if (kind == "transpose") return transpose_run(node);
   if (kind == "slice") return slice_run(node.input(0), node.output());
   if (kind == "pad") return slice_run(node.input(0), node.output());

@@ -39,6 +39,8 @@ Ort::SessionOptions to_runtime(const SessionOptions& options) {
   result.SetGraphOptimizationLevel(to_runtime(options.level));
   result.AddConfigEntry("session.intra_op.allow_spinning",
                         options.spin ? "1" : "0");
+  if (options.flush_denormals)
+    result.AddConfigEntry("session.set_denormal_as_zero", "1");
   if (!options.arena) result.DisableCpuMemArena();
   if (!options.optimized_model.empty())
     result.SetOptimizedModelFilePath(options.optimized_model.c_str());

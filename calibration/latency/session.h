@@ -21,6 +21,9 @@ struct SessionOptions {
   std::filesystem::path optimized_model;  // dump, when not empty
   std::filesystem::path profile_prefix;   // profiling, when not empty
   bool spin = true;  // intra-op workers spin; false where sessions compete
+  // Numbers too small for a normal float count as zero, on this thread from
+  // then on: random values must not make a kernel hundreds of times slower.
+  bool flush_denormals = false;
   // The runtime keeps freed memory for the next run. Off: a peak is given back,
   // runs are slower.
   bool arena = true;

@@ -48,9 +48,9 @@ TEST_CASE("the run of a broadcast is its innermost axes, joined") {
 
 TEST_CASE("the run of data movement") {
   CHECK(run_of("input %a: float[2,3,4] input %b: float[2,5,4] "
-               "%y = Concat(%a, %b) {axis = 1} output %y") == 12);
+               "%y = Concat(%a, %b) {axis = 1} output %y") == 16);
   CHECK(run_of("input %a: float[2,9] init %s = int64[2] {7, 2} "
-               "%y, %z = Split(%a, %s) {axis = 1} output %y output %z") == 2);
+               "%y, %z = Split(%a, %s) {axis = 1} output %y output %z") == 4);
   auto transpose = [](const std::string& dims, const std::string& perm) {
     return run_of("input %a: float[" + dims + "] %y = Transpose(%a) {perm = [" +
                   perm + "]} output %y");

@@ -153,6 +153,8 @@ Work work_of(const KernelDescriptor& k, Family family, int lanes) {
     return convolution_work(k, family, lanes);
   Work work;
   work.flops_padded = work.flops_tiled = static_cast<double>(k.flops);
+  work.rows = k.rows;
+  work.columns = k.columns;
   if (k.kernel_height > 0) {
     work.taps = static_cast<double>(k.elements) *
                 static_cast<double>(k.kernel_height * k.kernel_width);

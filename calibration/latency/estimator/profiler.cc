@@ -145,7 +145,7 @@ class Column {
     Clock::time_point start = Clock::now();
     std::unique_ptr<KernelPredictor> predictor;
     try {
-      predictor = fit_kernel_predictor(all_, threads_, /*folds=*/2);
+      predictor = fit_kernel_predictor(all_, threads_, /*folds=*/0);
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kInterrupted) throw;
       return false;

@@ -101,14 +101,14 @@ std::vector<ValidationRow> validate_estimates(
       const auto measured = measure(group, options, cancel);
       for (size_t i = start; i < end; ++i) {
         const MeasuredLatency& latency = measured[i - start];
-        (pass == 0 ? rows[i].first_us : rows[i].second_us) = latency.median_us;
+        (pass == 0 ? rows[i].first_us : rows[i].second_us) = latency.p10_us;
         rows[i].noisy |= latency.noisy;
       }
       progress.advance(end - start);
     }
   progress.end();
   for (ValidationRow& row : rows)
-    row.measured_us = (row.first_us + row.second_us) / 2;
+    row.measured_us = std::min(row.first_us, row.second_us);
   return rows;
 }
 

@@ -26,8 +26,11 @@ struct ValidationRow {
   std::string name;
   LatencyEstimate estimate;
   double unseen_share = 0;
-  double measured_us = 0;              // mean of the two
-  double first_us = 0, second_us = 0;  // medians of the two passes
+  double measured_us = 0;  // the smaller of the two
+  // The 10th percentile of each pass: the time without a neighbour on the
+  // core, which is what a profile estimates. A median of a shared machine is
+  // a mixture of both.
+  double first_us = 0, second_us = 0;
   bool noisy = false;
 
   double error() const { return estimate.p50_us / measured_us - 1; }

@@ -19,16 +19,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A turn is dropped when the reference beside it took this much more than its
-// low quantile …
-constexpr double kMaxDrift = 0.04;
+// A turn is dropped when the reference, both before and after it, took this
+// much more than its low quantile.
+constexpr double kMaxDrift = 0.06;
 constexpr double kLowQuantile = 0.1;
-// … unless most turns do, on a machine that is busy all the time: then it is
-// dropped when the reference is slower than in this share of the turns.
-constexpr double kBusyQuantile = 0.6;
-// Turns a network gets before it is left with what was kept, in rounds.
+// A turn waits this long at most for a quiet reference: looks at it.
+constexpr int kMostLooks = 12;
+// Turns a network gets before its quietest ones must do, in rounds.
 constexpr int kMaxTurnsPerRound = 2;
-// A network with fewer kept turns than this is left out.
+// A network with fewer usable turns than this is left out.
 constexpr int kMinKept = 2;
 // Shows what a network costs on this machine.
 constexpr size_t kFirstGroup = 3;
@@ -92,21 +91,23 @@ struct NetworkMeasurer::State {
     return time;
   }
   double highest_quiet_reference() const {
-    return std::max((1 + kMaxDrift) * quantile(references, kLowQuantile),
-                    quantile(references, kBusyQuantile));
+    return (1 + kMaxDrift) * quantile(references, kLowQuantile);
   }
 
   // One turn of a network, with the reference before and after it.
   void take_turn(NetworkRun& run, const CancelToken* cancel) {
     double before = last_reference ? *last_reference : time_reference();
-    bool undisturbed = run.take_turn(options.turn_s, cancel);
+    for (int look = 0; look < kMostLooks && before > highest_quiet_reference();
+         ++look)
+      before = time_reference();
+    bool usable = run.take_turn(options.turn_s, cancel);
     double after = time_reference();
     last_reference = after;
     ++turns;
-    if (undisturbed && std::max(before, after) <= highest_quiet_reference())
-      run.keep_turn();
-    else
-      ++dropped;
+    double quieter = std::min(before, after);
+    bool kept = usable && quieter <= highest_quiet_reference();
+    run.judge_turn(quieter, kept);
+    if (!kept) ++dropped;
   }
 
   void take_rounds(std::vector<std::unique_ptr<NetworkRun>>& runs,
@@ -130,6 +131,7 @@ struct NetworkMeasurer::State {
                     const OnGroup& on_group, ProgressSink& progress) {
     std::vector<ProfiledSample> profiled;
     for (auto& run : runs) {
+      run->keep_quietest(options.rounds);
       if (run->kept_turns() < std::min(kMinKept, options.rounds)) {
         leave_out(run->name(),
                   run->name() + ": the machine was too busy in " +

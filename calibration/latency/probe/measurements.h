@@ -25,7 +25,7 @@ struct DeviceDescription {
 };
 
 // A kernel's time in one network. Microseconds a run, one entry for each round
-// that was kept: the mean of the quieter half of that round's runs (the
+// that was kept: the mean of the lowest third of its times in that round (the
 // runtime's profiler counts whole microseconds, a mean does not), less what the
 // profiler itself adds to each node (profiler_cost.h), so that a network's
 // kernels add up to about its total.

@@ -53,6 +53,7 @@ void make_int8(ir::Model& model) {
   // As a recipe does it.
   rewrite::make_simplify()->run(model, context);
   quantize::make_quantize_static(options)->run(model, context);
+  quantize::make_block_pixels({})->run(model, context);
 }
 
 void make_fp16(ir::Model& model) {

@@ -48,25 +48,18 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-double median(std::vector<double> values) {
-  auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-// The half of the runs whose nodes together took least.
-std::vector<size_t> quieter_half(const RuntimeProfile& profile,
-                                 const std::vector<size_t>& runs) {
-  std::vector<std::pair<int64_t, size_t>> sums;
-  for (size_t run : runs)
-    sums.emplace_back(std::accumulate(profile.runs[run].begin(),
-                                      profile.runs[run].end(), int64_t{0}),
-                      run);
-  std::sort(sums.begin(), sums.end());
-  std::vector<size_t> quiet;
-  for (size_t i = 0; i < (runs.size() + 1) / 2; ++i)
-    quiet.push_back(sums[i].second);
-  return quiet;
+// The mean of the lowest third (at least two): a neighbour on the same core
+// slows a run by half as much again and comes and goes within milliseconds, so
+// a median is a mixture and only the low end is the kernel's own time.
+double quiet_mean(std::vector<double> values) {
+  size_t count =
+      std::min(values.size(), std::max<size_t>(2, (values.size() + 2) / 3));
+  std::partial_sort(values.begin(),
+                    values.begin() + static_cast<ptrdiff_t>(count),
+                    values.end());
+  return std::accumulate(values.begin(),
+                         values.begin() + static_cast<ptrdiff_t>(count), 0.0) /
+         static_cast<double>(count);
 }
 
 }  // namespace
@@ -80,6 +73,7 @@ NetworkRun::NetworkRun(std::string name, uint64_t seed, ir::Model model,
       optimized_(folder / (name_ + ".onnx")) {
   SessionOptions options;
   options.threads = threads;
+  options.flush_denormals = true;
   plain_ = Session::open(model_, options, name_);
   options.optimized_model = optimized_;
   options.profile_prefix = folder / name_;
@@ -163,9 +157,22 @@ bool NetworkRun::take_turn(double seconds, const CancelToken* cancel) {
     }
   }
   bool good = totals.size() >= least && turn.runs.size() >= least;
-  if (good) turn.total_us = median(std::move(totals));
+  if (good) turn.total_us = quiet_mean(std::move(totals));
+  turn.usable = good;
   turns_.push_back(std::move(turn));
   return good;
+}
+
+void NetworkRun::keep_quietest(int count) {
+  while (kept_turns() < count) {
+    Turn* best = nullptr;
+    for (Turn& turn : turns_)
+      if (turn.usable && !turn.kept &&
+          (!best || turn.reference_us < best->reference_us))
+        best = &turn;
+    if (!best) return;
+    best->kept = true;
+  }
 }
 
 int NetworkRun::kept_turns() const {
@@ -200,12 +207,12 @@ ProfiledSample NetworkRun::finish() {
     if (!turn.kept) continue;
     std::vector<size_t> runs = turn.runs;
     for (size_t& run : runs) run += before;
-    std::vector<size_t> quiet = quieter_half(profile, runs);
     for (size_t node = 0; node < joined.size(); ++node) {
-      double sum = 0;
-      for (size_t run : quiet) sum += profile.runs[run][node];
-      sample.kernels[node].times_us.push_back(static_cast<float>(
-          sum / static_cast<double>(quiet.size()) + kLostUs));
+      std::vector<double> times;
+      for (size_t run : runs)
+        times.push_back(static_cast<double>(profile.runs[run][node]));
+      sample.kernels[node].times_us.push_back(
+          static_cast<float>(quiet_mean(std::move(times)) + kLostUs));
     }
     sample.totals_us.push_back(static_cast<float>(turn.total_us));
   }

@@ -28,8 +28,14 @@ class NetworkRun {
   // Runs for about `seconds` in each session, several times at least. False
   // when something else had the core in most runs: then it cannot be kept.
   bool take_turn(double seconds, const CancelToken* cancel);
-  // The last turn counts.
-  void keep_turn() { turns_.back().kept = true; }
+  // Of the last turn: the reference kernel beside it, and whether that says
+  // that it counts.
+  void judge_turn(double reference_us, bool kept) {
+    turns_.back().reference_us = reference_us;
+    turns_.back().kept = kept;
+  }
+  // Where fewer count, those with the quietest reference count as well.
+  void keep_quietest(int count);
   int kept_turns() const;
   int turns() const { return static_cast<int>(turns_.size()); }
 
@@ -39,7 +45,9 @@ class NetworkRun {
  private:
   struct Turn {
     std::vector<size_t> runs;  // undisturbed ones of the profiled session
-    double total_us = 0;       // median without the profiler
+    double total_us = 0;       // without the profiler
+    double reference_us = 0;
+    bool usable = false;  // enough undisturbed runs
     bool kept = false;
   };
   // One run; nullopt when something else had the core meanwhile.

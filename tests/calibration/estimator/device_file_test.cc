@@ -1,0 +1,83 @@
+#include "calibration/latency/estimator/device_file.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "calibration/latency/estimator/devices.h"
+#include "calibration/latency/estimator/embedded.h"
+#include "passes/base/error.h"
+#include "passes/base/file.h"
+
+namespace lathe::latency {
+namespace {
+
+TEST_CASE("device file: the published schema is the one that is checked") {
+  const auto path = std::filesystem::path(LATHE_SOURCE_DIR) / "docs" /
+                    "schemas" / "device.schema.json";
+  const std::string made = device_schema().dump(2) + "\n";
+  if (std::getenv("LATHE_WRITE_SCHEMAS")) write_file_atomic(path, made);
+  CHECK_MESSAGE(read_file(path) == made,
+                "run the tests with LATHE_WRITE_SCHEMAS=1 to write it again");
+}
+
+TEST_CASE("device file: the embedded profiles are whole and named alike") {
+  REQUIRE_FALSE(embedded_profiles().empty());
+  for (const EmbeddedProfile& embedded : embedded_profiles()) {
+    CAPTURE(embedded.name);
+    const DeviceFile file =
+        device_file_from_text(std::string(embedded.json), "embedded");
+    CHECK(file.device.name == embedded.name);
+    CHECK(find_column(file, 1) != nullptr);
+    // Written again it is the same, to the byte.
+    CHECK(to_text(file) == embedded.json);
+  }
+}
+
+TEST_CASE("device file: what is no profile says what one is") {
+  const auto error = [](const char* text) {
+    try {
+      device_file_from_text(text, "p.json");
+    } catch (const Error& failed) {
+      return std::string(failed.what());
+    }
+    return std::string("no error");
+  };
+  CHECK(error("{}") ==
+        "p.json:1:1: this is no device profile: the key 'format' with the "
+        "value 'lathe-device-profile' is expected (`lathe profile -o "
+        "device.json` writes one)");
+  CHECK(error(R"({"format": "lathe-device-profile"})") ==
+        "p.json:1:1: the profile has no 'schema_version'");
+  CHECK(error(R"({"format": "lathe-device-profile", "schema_version": "2"})") ==
+        "p.json:1:60: /schema_version: the profile is of version \"2\", this "
+        "program reads version 1 (profile the device again with `lathe "
+        "profile`)");
+}
+
+TEST_CASE("traits: what the runtime does follows from the instruction sets") {
+  DeviceDescription device;
+  device.architecture = "x86-64";
+  device.instruction_sets = {"avx2"};
+  CHECK(traits_of(device).nchwc_block == 8);
+  CHECK(traits_of(device).unsigned_activations);
+  device.instruction_sets.push_back("avx512f");
+  CHECK(traits_of(device).nchwc_block == 16);
+  device.architecture = "arm64";
+  CHECK(traits_of(device).nchwc_block == 0);
+  CHECK_FALSE(traits_of(device).unsigned_activations);
+}
+
+TEST_CASE("devices: without a stored profile the embedded default answers") {
+  const OpenedDevice device = open_device("", 1);
+  CHECK(device.source == "the embedded profile");
+  CHECK(device.file.empty());
+  CHECK(device.model->calibrated());
+  // More threads than were measured: the analytic profile, not an error.
+  CHECK_FALSE(open_device("", 64).model->calibrated());
+}
+
+}  // namespace
+}  // namespace lathe::latency
