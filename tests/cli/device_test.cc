@@ -84,7 +84,7 @@ TEST_CASE("profile: a short one works, says what it is worth and is valid") {
   CHECK(json["files"][0]["valid"] == true);
   const Json profile = Json::parse(quick_profile());
   CHECK(profile["columns"][0]["threads"] == 1);
-  CHECK(profile["columns"][0]["validation"]["networks"] > 10);
+  CHECK(profile["columns"][0]["validation"]["networks"] > 3);
   CHECK(profile["columns"][0]["noise"]["rounds"] > 0);
   const Json estimate =
       folder.json({"estimate", "m.onnx", "--device", "device.json"});
@@ -136,7 +136,7 @@ TEST_CASE("validate: a truncated profile") {
   const std::string& whole = quick_profile();
   const std::string error = broken(folder, whole.substr(0, whole.size() / 2));
   CHECK(error.starts_with("error: broken.json:1:"));
-  CHECK(error.find("unexpected end") != error.npos);
+  CHECK(error.find(": not valid JSON: ") != error.npos);
 }
 
 TEST_CASE("validate: a profile of another version") {
@@ -145,7 +145,7 @@ TEST_CASE("validate: a profile of another version") {
   json["schema_version"] = 7;
   const std::string error = broken(folder, json.dump());
   CHECK(error ==
-        "error: broken.json:1:43: /schema_version: the profile is of version "
+        "error: broken.json:1:51: /schema_version: the profile is of version "
         "7, this program reads version 1 (profile the device again with "
         "`lathe profile`)\n");
 }
@@ -186,8 +186,9 @@ TEST_CASE("profile: flags that do not go together") {
         "error: lathe profile: --device does not go with profiling\n");
   CHECK(error({"--budget", "soon", "-o", "d.json"}) ==
         "error: --budget: found 'soon', expected a time like 180s or 3min\n");
-  CHECK(error({"--threads", "1,x"}) ==
-        "error: --threads: found 'x', expected a whole number from 1 to 1024\n");
+  CHECK(
+      error({"--threads", "1,x"}) ==
+      "error: --threads: found 'x', expected a whole number from 1 to 1024\n");
   const auto bench = folder.run({"bench", "m.onnx", "--threads", "1,2"});
   CHECK(bench.code == 2);
   CHECK(bench.err ==
@@ -215,7 +216,8 @@ TEST_CASE("profile: interrupted, then resumed") {
         "error: lathe profile: an interrupted profiling left "
         "device.json.partial\nhint: --resume goes on with it; remove the file "
         "to start anew\n");
-  const Json partial = Json::parse(read_file(folder.path("device.json.partial")));
+  const Json partial =
+      Json::parse(read_file(folder.path("device.json.partial")));
   const auto resumed = folder.run(
       {"profile", "-o", "device.json", "--budget", "14s", "--resume", "-q"});
   CAPTURE(resumed.err);
@@ -240,8 +242,7 @@ TEST_CASE("profile --validate: measured beside estimated") {
 TEST_CASE("estimate --explain: a hint for each thing to act on, or none") {
   Profiled folder;
   const Json json = folder.json({"estimate", "m.onnx", "--explain", "--device",
-                                 "device.json", "--input-shape",
-                                 "1x3x8x8"});
+                                 "device.json", "--input-shape", "1x3x8x8"});
   CHECK(json["models"][0]["hints"].is_array());
   const auto text = folder.run(
       {"estimate", "m.onnx", "--per-node", "--device", "device.json"});

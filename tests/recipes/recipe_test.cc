@@ -109,7 +109,8 @@ TEST_CASE("recipe: five mistakes, five messages") {
         "\"raise_opset\", \"remove_initializers_from_inputs\", "
         "\"constants_to_initializers\", \"fold_constants\", "
         "\"fold_batch_norm\", \"drop_identities\", \"remove_dead_code\", "
-        "\"infer_shapes\", \"quantize_static\", \"block_pixels\"; did you mean 'simplify'?");
+        "\"infer_shapes\", \"quantize_static\", \"block_pixels\"; did you mean "
+        "'simplify'?");
 }
 
 TEST_CASE("recipe: options are checked against their pass") {

@@ -239,10 +239,10 @@ Measurements measure_device(const ProfileOptions& options,
   const double left = options.budget_s - measured.seconds;
   progress.begin("profile", static_cast<uint64_t>(std::max(0.0, left) * 10));
   // Columns that a first run had finished get no more.
-  size_t todo = options.threads.size();
+  size_t waiting = options.threads.size();
   double remaining = left;
   for (int threads : options.threads) {
-    const double share = remaining / static_cast<double>(todo--);
+    const double share = remaining / static_cast<double>(waiting--);
     if (share > 0) {
       const auto start = Clock::now();
       Column(measured, options, threads, share, checkpoint, progress, cancel)

@@ -52,7 +52,7 @@ TEST_CASE("device file: what is no profile says what one is") {
   CHECK(error(R"({"format": "lathe-device-profile"})") ==
         "p.json:1:1: the profile has no 'schema_version'");
   CHECK(error(R"({"format": "lathe-device-profile", "schema_version": "2"})") ==
-        "p.json:1:60: /schema_version: the profile is of version \"2\", this "
+        "p.json:1:54: /schema_version: the profile is of version \"2\", this "
         "program reads version 1 (profile the device again with `lathe "
         "profile`)");
 }
