@@ -224,14 +224,18 @@ void print_validation(const std::vector<latency::ValidationRow>& rows,
          percent(row.unseen_share) + (row.noisy ? " noisy" : "")});
   print_result(
       table.text() +
-      fmt::format("\n{} models: MAPE {}, RMSPE {}, within 5% {}, within 10% "
-                  "{}, in p5..p95 {}\nmeasured again ('again'): MAPE {}\n{} "
-                  "'{}', {} thread{}\n",
-                  rows.size(), percent(error.mape), percent(error.rmspe),
-                  percent(error.within_5), percent(error.within_10),
-                  percent(error.coverage), percent(floor.mape), device.source,
-                  device.model->device(), context.threads(),
-                  context.threads() == 1 ? "" : "s"));
+      fmt::format(
+          "\n{} models: MAPE {}, RMSPE {}, within 5% {}, within 10% "
+          "{}, in p5..p95 {}\nmeasured: 10th percentile of the runs, in the "
+          "quieter of two "
+          "passes; 'again': the second pass against the first, MAPE {}\n{} "
+          ""
+          "'{}', {} thread{}\n",
+          rows.size(), percent(error.mape), percent(error.rmspe),
+          percent(error.within_5), percent(error.within_10),
+          percent(error.coverage), percent(floor.mape), device.source,
+          device.model->device(), context.threads(),
+          context.threads() == 1 ? "" : "s"));
 }
 
 int validate(const Options& options, Context& context) {

@@ -79,19 +79,24 @@ std::vector<DescribedKernel> kernels_of_optimized(const ir::Model& optimized,
   return kernels;
 }
 
-RuntimeTraits local_traits() {
+RuntimeTraits make_traits(std::string version, std::string architecture,
+                          bool avx512) {
   RuntimeTraits traits;
-  traits.version = runtime_version();
-#if defined(__x86_64__)
-  traits.architecture = "x86-64";
-  traits.nchwc_block = __builtin_cpu_supports("avx512f") ? 16 : 8;
-  traits.unsigned_activations = true;
-#else
-  traits.architecture = "arm64";
-  traits.nchwc_block = 0;
-  traits.unsigned_activations = false;
-#endif
+  const bool x86 = architecture == "x86-64";
+  traits.version = std::move(version);
+  traits.architecture = std::move(architecture);
+  traits.nchwc_block = !x86 ? 0 : avx512 ? 16 : 8;
+  traits.unsigned_activations = x86;
   return traits;
+}
+
+RuntimeTraits local_traits() {
+#if defined(__x86_64__)
+  return make_traits(runtime_version(), "x86-64",
+                     __builtin_cpu_supports("avx512f"));
+#else
+  return make_traits(runtime_version(), "arm64", /*avx512=*/false);
+#endif
 }
 
 std::vector<DescribedKernel> kernels_by_runtime(const ir::Model& model,

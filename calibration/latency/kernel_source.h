@@ -34,6 +34,10 @@ struct RuntimeTraits {
 
 // Those of this machine and the runtime library in use.
 RuntimeTraits local_traits();
+// What follows from the processor: 16 channels in a block with AVX-512, 8 on
+// other x86-64, none elsewhere.
+RuntimeTraits make_traits(std::string version, std::string architecture,
+                          bool avx512);
 
 // Of the model as the runtime of this machine optimizes it: opens a session,
 // reads the optimized graph back. A model too large for that (2 GB of weights)

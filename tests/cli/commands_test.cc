@@ -9,6 +9,7 @@
 #include "passes/base/json.h"
 #include "passes/io/onnx/onnx.h"
 #include "passes/ir/text_format.h"
+#include "tests/cli/model_folder.h"
 #include "tests/cli/models.h"
 #include "tests/cli/process.h"
 #include "tests/support/shared.h"
@@ -16,31 +17,10 @@
 namespace lathe {
 namespace {
 
+using test::keys;
 using test::run_lathe;
 
-struct Bench {
-  Bench() { test::write_small_model(folder.path() / "m.onnx"); }
-  test::ProcessResult run(const std::vector<std::string>& args) const {
-    return run_lathe(args, {folder.path(), {}});
-  }
-  Json json(std::vector<std::string> args) const {
-    args.push_back("--json");
-    const auto result = run(args);
-    CAPTURE(result.err);
-    REQUIRE(result.code == 0);
-    return Json::parse(result.out);
-  }
-  std::filesystem::path path(const std::string& name) const {
-    return folder.path() / name;
-  }
-  test::TempDir folder;
-};
-
-std::vector<std::string> keys(const Json& object) {
-  std::vector<std::string> names;
-  for (const auto& [key, value] : object.items()) names.push_back(key);
-  return names;
-}
+using Bench = test::ModelFolder;
 
 TEST_CASE("convert changes nothing") {
   Bench bench;

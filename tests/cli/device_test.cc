@@ -7,6 +7,7 @@
 
 #include "passes/base/file.h"
 #include "passes/base/json.h"
+#include "tests/cli/model_folder.h"
 #include "tests/cli/models.h"
 #include "tests/cli/process.h"
 #include "tests/support/shared.h"
@@ -15,29 +16,10 @@ namespace lathe {
 namespace {
 
 namespace fs = std::filesystem;
+using test::keys;
 using test::run_lathe;
 
-struct Folder {
-  Folder() { test::write_small_model(folder.path() / "m.onnx"); }
-  test::ProcessResult run(const std::vector<std::string>& args) const {
-    return run_lathe(args, {folder.path(), {}});
-  }
-  Json json(std::vector<std::string> args) const {
-    args.push_back("--json");
-    const auto result = run(args);
-    CAPTURE(result.err);
-    REQUIRE(result.code == 0);
-    return Json::parse(result.out);
-  }
-  fs::path path(const std::string& name) const { return folder.path() / name; }
-  test::TempDir folder;
-};
-
-std::vector<std::string> keys(const Json& object) {
-  std::vector<std::string> names;
-  for (const auto& [key, value] : object.items()) names.push_back(key);
-  return names;
-}
+using Folder = test::ModelFolder;
 
 // A profile made once, in a few seconds, for all tests of this file.
 const std::string& quick_profile() {

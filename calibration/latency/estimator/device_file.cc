@@ -164,18 +164,10 @@ void check_sum(const JsonText& text) {
 }  // namespace
 
 RuntimeTraits traits_of(const DeviceDescription& device) {
-  const auto has = [&](const char* name) {
-    return std::find(device.instruction_sets.begin(),
-                     device.instruction_sets.end(),
-                     name) != device.instruction_sets.end();
-  };
-  const bool x86 = device.architecture == "x86-64";
-  RuntimeTraits traits;
-  traits.version = device.runtime_version;
-  traits.architecture = device.architecture;
-  traits.nchwc_block = !x86 ? 0 : has("avx512f") ? 16 : 8;
-  traits.unsigned_activations = x86;
-  return traits;
+  const auto& sets = device.instruction_sets;
+  return make_traits(
+      device.runtime_version, device.architecture,
+      std::find(sets.begin(), sets.end(), "avx512f") != sets.end());
 }
 
 const DeviceColumn* find_column(const DeviceFile& file, int threads) {
