@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <set>
 
 #include "calibration/latency/estimator/kernel_predictor.h"
@@ -59,7 +60,6 @@ class Column {
       : all_(all),
         options_(options),
         threads_(threads),
-        budget_s_(budget_s),
         checkpoint_(checkpoint),
         progress_(progress),
         cancel_(cancel),
@@ -200,7 +200,6 @@ class Column {
   Measurements& all_;
   const ProfileOptions& options_;
   int threads_;
-  double budget_s_;
   const Checkpoint& checkpoint_;
   ProgressSink& progress_;
   const CancelToken* cancel_;
