@@ -67,12 +67,4 @@ Affine symmetric_affine(float max_abs, ir::DataType type) {
           is_signed ? 0 : codes.low + half + 1};
 }
 
-int32_t to_code(float value, Affine affine, CodeRange codes) {
-  float code = std::nearbyint(value / affine.scale) +
-               static_cast<float>(affine.zero_point);
-  if (std::isnan(code)) return affine.zero_point;
-  return static_cast<int32_t>(std::clamp(code, static_cast<float>(codes.low),
-                                         static_cast<float>(codes.high)));
-}
-
 }  // namespace lathe
