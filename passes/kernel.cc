@@ -50,6 +50,8 @@ void for_each_field(Kernel&& k, F&& f) {
   f("inputs", k.inputs);
   f("run", k.run);
   f("working_set", k.working_set);
+  f("reuse_distance", k.reuse_distance);
+  f("traffic", k.traffic);
   f("fused_add", k.fused_add);
   f("activation", k.activation);
 }

@@ -65,6 +65,13 @@ struct KernelDescriptor {
   // All weights plus the largest activations of the network around the kernel:
   // says which cache its weights wait in between two runs. 0: unknown.
   int64_t working_set = 0;
+  // Bytes that other kernels touch between the last use of this kernel's inputs
+  // and the kernel: their reuse distance, the mean over the inputs by size.
+  // Says which cache they come from. 0: written just before, or unknown.
+  int64_t reuse_distance = 0;
+  // Bytes that all kernels of a run touch: the weights' reuse distance. 0:
+  // unknown.
+  int64_t traffic = 0;
 
   bool fused_add = false;  // a convolution that adds another value
   std::string activation;  // fused: "relu", "clip", …; empty: none

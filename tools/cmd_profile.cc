@@ -196,8 +196,8 @@ void print_validation(const std::vector<latency::ValidationRow>& rows,
                  {"models", Json::array()}};
     for (const latency::ValidationRow& row : rows)
       json["models"].push_back({{"path", row.name},
-                                {"measured_latency_us", row.measured_us},
-                                {"again_latency_us", row.second_us},
+                                {"measured_latency_us", row.measured_us()},
+                                {"again_latency_us", row.repeated_us()},
                                 {"estimated_latency_us",
                                  {{"p5", row.estimate.p5_us},
                                   {"p50", row.estimate.p50_us},
@@ -214,14 +214,14 @@ void print_validation(const std::vector<latency::ValidationRow>& rows,
   Table table({"model", "measured", "estimate", "p5", "p95", "error", "again",
                "unseen"});
   for (const latency::ValidationRow& row : rows)
-    table.add(
-        {row.name, format_latency_us(row.measured_us),
-         format_latency_us(row.estimate.p50_us),
-         format_latency_us(row.estimate.p5_us),
-         format_latency_us(row.estimate.p95_us),
-         fmt::format("{:+.1f}%", 100 * row.error()),
-         fmt::format("{:+.1f}%", 100 * (row.second_us / row.first_us - 1)),
-         percent(row.unseen_share) + (row.noisy ? " noisy" : "")});
+    table.add({row.name, format_latency_us(row.measured_us()),
+               format_latency_us(row.estimate.p50_us),
+               format_latency_us(row.estimate.p5_us),
+               format_latency_us(row.estimate.p95_us),
+               fmt::format("{:+.1f}%", 100 * row.error()),
+               fmt::format("{:+.1f}%",
+                           100 * (row.repeated_us() / row.measured_us() - 1)),
+               percent(row.unseen_share) + (row.noisy ? " noisy" : "")});
   print_result(
       table.text() +
       fmt::format(

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "calibration/latency/kernels.h"
@@ -136,6 +137,27 @@ bool reads_what_it_writes(const ir::Node& node) {
   return false;
 }
 
+bool same_number(const ir::Value* a, const ir::Value* b) {
+  if (a == b) return true;
+  if (!a || !b || !a->has_initializer() || !b->has_initializer()) return false;
+  return a->tensor().to_doubles() == b->tensor().to_doubles();
+}
+
+// Concat copies inputs whose scale and zero point are the result's and looks
+// up every code of the others.
+int64_t recoded_flops(const ir::Node& node) {
+  constexpr int64_t kEach = 4;
+  int64_t flops = 0;
+  for (size_t i = 2; i + 2 < node.inputs().size(); i += 3) {
+    if (!node.input(i) || (same_number(node.input(i + 1), node.input(0)) &&
+                           same_number(node.input(i + 2), node.input(1))))
+      continue;
+    const int64_t count = node.input(i)->type.element_count().value_or(0);
+    flops = saturating_add(flops, saturating_multiply(kEach, count));
+  }
+  return flops;
+}
+
 class Describer {
  public:
   explicit Describer(const ir::Model& model)
@@ -143,13 +165,16 @@ class Describer {
 
   std::vector<DescribedKernel> run() {
     std::vector<DescribedKernel> kernels;
+    std::vector<const ir::Node*> nodes;
     for (const auto& node : graph_.nodes()) {
       if (node->is("Constant")) continue;
       kernels.push_back(describe(*node));
+      nodes.push_back(node.get());
     }
     int64_t working_set = saturating_add(constants_, most_activations_);
     for (DescribedKernel& kernel : kernels)
       kernel.descriptor.working_set = working_set;
+    add_reuse_distances(nodes, kernels);
     return kernels;
   }
 
@@ -169,6 +194,7 @@ class Describer {
       d.flops = cost->flops;
     else
       kernel.known = false;
+    if (node.op_type == "QLinearConcat") d.flops = recoded_flops(node);
     for (const ir::Value* value : data_inputs(node))
       if (value && !is_constant_value(value)) ++d.inputs;
     describe_window(view, d);
@@ -233,6 +259,48 @@ class Describer {
     }
     if (node.output() && node.output()->type.element_count())
       d.elements = *node.output()->type.element_count();
+  }
+
+  // Kernels run in the graph's order. What the caller hands in was last touched
+  // in the run before.
+  static void add_reuse_distances(const std::vector<const ir::Node*>& nodes,
+                                  std::vector<DescribedKernel>& kernels) {
+    auto bytes_of = [](const KernelDescriptor& d) {
+      return static_cast<double>(d.bytes_in) +
+             static_cast<double>(d.bytes_weights) +
+             static_cast<double>(d.bytes_out);
+    };
+    double total = 0, touched = 0;
+    for (const DescribedKernel& kernel : kernels)
+      total += bytes_of(kernel.descriptor);
+    total = std::min(total, static_cast<double>(INT64_MAX / 4));
+    std::unordered_map<const ir::Value*, double> last_use;
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      const ir::Node& node = *nodes[i];
+      KernelDescriptor& d = kernels[i].descriptor;
+      d.traffic = static_cast<int64_t>(total);
+      double weighted = 0, bytes = 0, oldest = touched;
+      for (const ir::Value* input : data_inputs(node)) {
+        if (!input || is_constant_value(input)) continue;
+        auto found = last_use.find(input);
+        const double used = found != last_use.end() ? found->second : -total;
+        const double size =
+            static_cast<double>(value_bytes(*input).value_or(0)) + 1;
+        weighted += size * (touched - used);
+        bytes += size;
+        oldest = std::min(oldest, used);
+      }
+      if (bytes > 0)
+        d.reuse_distance = static_cast<int64_t>(
+            std::min(weighted / bytes, static_cast<double>(INT64_MAX / 4)));
+      touched += bytes_of(d);
+      // A view touches nothing: its result is as old as its source.
+      const bool view = is_view(d.kind) && d.bytes_out == 0;
+      for (const ir::Value* input : data_inputs(node))
+        if (input && !view) last_use[input] = touched;
+      for (const ir::Value* output : node.outputs())
+        if (output) last_use[output] = view ? oldest : touched;
+    }
   }
 
   void add_fusions(const ir::Node& node, KernelDescriptor& d) const {

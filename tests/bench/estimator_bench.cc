@@ -126,14 +126,14 @@ void compare(const LatencyModel& device, const Options& options) {
     fmt::print(
         "{:<44} {:>9.1f}u {:>9.1f}u {:>+7.1f}% {:>9.1f}u {:>9.1f}u {:>+7.1f}% "
         "{:>6.1f}%{}\n",
-        row.name, row.measured_us, row.estimate.p50_us, 100 * row.error(),
+        row.name, row.measured_us(), row.estimate.p50_us, 100 * row.error(),
         row.estimate.p5_us, row.estimate.p95_us,
-        100 * (row.second_us / row.first_us - 1), 100 * row.unseen_share,
-        row.noisy ? " noisy" : "");
+        100 * (row.repeated_us() / row.measured_us() - 1),
+        100 * row.unseen_share, row.noisy ? " noisy" : "");
   fmt::print("\nmeasured and estimated within {:.0f} s\n",
              seconds_since(start));
   const auto large = [](const ValidationRow& row) {
-    return row.measured_us >= 3000;
+    return row.measured_us() >= 3000;
   };
   print_errors("all", rows, {});
   print_errors("3 ms and more", rows, large);
@@ -149,8 +149,8 @@ void compare(const LatencyModel& device, const Options& options) {
   for (const ValidationRow& row : rows) {
     if (large(row)) continue;
     ++small;
-    good_small += std::abs(row.estimate.p50_us - row.measured_us) <=
-                  std::max(0.1 * row.measured_us, 15.0);
+    good_small += std::abs(row.estimate.p50_us - row.measured_us()) <=
+                  std::max(0.1 * row.measured_us(), 15.0);
   }
   if (small > 0)
     fmt::print(
@@ -177,18 +177,17 @@ void rank(const LatencyModel& device, const Options& options) {
     validation.seconds = options.seconds;
     const auto rows = latency::validate_estimates(
         device, list, validation, silent_progress(), /*cancel=*/nullptr);
-    std::vector<double> estimated, measured, first, second;
+    std::vector<double> estimated, measured, repeated;
     for (const ValidationRow& row : rows) {
       estimated.push_back(row.estimate.p50_us);
-      measured.push_back(row.measured_us);
-      first.push_back(row.first_us);
-      second.push_back(row.second_us);
+      measured.push_back(row.measured_us());
+      repeated.push_back(row.repeated_us());
     }
     fmt::print(
         "ranking, {} random-width {}: Spearman {:.4f} (the two "
         "measurements of each: {:.4f})\n",
         rows.size(), name, latency::spearman(estimated, measured),
-        latency::spearman(first, second));
+        latency::spearman(measured, repeated));
     print_errors(name, rows, {});
   }
 }

@@ -18,12 +18,13 @@ namespace {
 using latency::DescribedKernel;
 using Table = std::map<std::string, int>;
 
-// Kernels without what depends on the whole network's size.
+// Kernels without what depends on the whole network's size and order.
 Table table_of(const std::vector<DescribedKernel>& kernels) {
   Table table;
   for (const DescribedKernel& kernel : kernels) {
     KernelDescriptor descriptor = kernel.descriptor;
-    descriptor.working_set = 0;
+    descriptor.working_set = descriptor.reuse_distance = 0;
+    descriptor.traffic = 0;
     ++table[to_json(descriptor).dump()];
   }
   return table;
@@ -66,7 +67,8 @@ double agreement(const std::vector<DescribedKernel>& runtime,
   double all = 0, equal = 0;
   for (const DescribedKernel& kernel : runtime) {
     KernelDescriptor descriptor = kernel.descriptor;
-    descriptor.working_set = 0;
+    descriptor.working_set = descriptor.reuse_distance = 0;
+    descriptor.traffic = 0;
     double flops = static_cast<double>(kernel.descriptor.flops);
     all += flops;
     if (left[to_json(descriptor).dump()]-- > 0) equal += flops;

@@ -79,6 +79,37 @@ TEST_CASE("the run of a reduction is what is reduced") {
                "output %y") == 20);
 }
 
+TEST_CASE("reuse distances: what other kernels touch in between") {
+  auto kernels = describe(
+      "input %x: float[1,8] %a = Relu(%x) %b = Neg(%a) %c = Abs(%b) "
+      "%d = Add(%a, %c) output %d");
+  // Each unary kernel reads and writes 32 bytes, the Add reads 64.
+  for (const auto& kernel : kernels)
+    CHECK(kernel.descriptor.traffic == 3 * 64 + 96);
+  // The caller's memory was last used in the run before.
+  CHECK(kernels[0].descriptor.reuse_distance == 3 * 64 + 96);
+  CHECK(kernels[1].descriptor.reuse_distance == 0);
+  // %a was last read by Neg, 64 bytes ago; %c was just written.
+  CHECK(kernels[3].descriptor.reuse_distance == 32);
+  auto views = describe(
+      "input %x: float[2,6] init %s = int64[2] {3, 4} %a = Relu(%x) "
+      "%b = Reshape(%a, %s) %c = Neg(%b) output %c");
+  CHECK(views[2].descriptor.reuse_distance == 0);
+}
+
+TEST_CASE("a Concat of codes looks up what has another scale") {
+  auto concat = [](const char* second) {
+    return only(std::string("input %a: uint8[1,8] input %b: uint8[1,8] "
+                            "init %s = float[] {0.5} init %z = uint8[] {3} "
+                            "init %t = float[] {") +
+                second +
+                "} %y = com.microsoft::QLinearConcat(%s, %z, %a, %s, %z, %b, "
+                "%t, %z) {axis = 1} output %y");
+  };
+  CHECK(concat("0.5").flops == 0);
+  CHECK(concat("0.25").flops == 4 * 8);
+}
+
 TEST_CASE("bytes: what is read once, constants, and what views do not touch") {
   KernelDescriptor gather = only(
       "input %i: int64[4] init %t = float[3,2] {1.0, 2.0, 3.0, 4.0, 5.0, "

@@ -11,7 +11,7 @@
 namespace lathe::latency {
 
 struct BoostedTreesOptions {
-  int trees = 150;
+  int trees = 250;
   int depth = 5;
   double rate = 0.08;
   double row_share = 0.7;      // of the points, for each tree

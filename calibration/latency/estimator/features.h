@@ -39,18 +39,27 @@ Family family_of(const std::string& kind);
 // one that takes its place where too little was measured: "convolution".
 std::string cell_of(const KernelDescriptor& kernel);
 
-// Quantities that time is a non-negative sum of.
-inline constexpr size_t kTerms = 18;
-using Terms = std::array<double, kTerms>;
-inline constexpr std::array<const char*, kTerms> kTermNames = {
-    "node",          "padded_flops", "tiled_flops",    "bytes_in",  "bytes_out",
-    "bytes_weights", "patch_bytes",  "runs",           "elements",  "activated",
-    "taps",          "cold_bytes",   "rows",           "row_tails", "copies",
-    "depth_tails",   "column_tails", "waiting_weights"};
+struct KernelView;  // a kernel and what is computed from it
 
-inline constexpr size_t kFeatures = 53;
+// A quantity that time is a non-negative sum of, and its price in microseconds:
+// the usual order of magnitude, and more than any device that runs networks
+// asks for.
+struct TermRow {
+  const char* name;
+  double usual_us, dearest_us;
+  double (*value)(const KernelView& view);
+};
+inline constexpr size_t kTerms = 20;
+using Terms = std::array<double, kTerms>;
+extern const std::array<TermRow, kTerms> kTermRows;
+
+struct FeatureRow {
+  const char* name;
+  float (*value)(const KernelView& view);
+};
+inline constexpr size_t kFeatures = 55;
 using Features = std::array<float, kFeatures>;
-extern const std::array<const char*, kFeatures> kFeatureNames;
+extern const std::array<FeatureRow, kFeatures> kFeatureRows;
 
 // `lanes`: fp32 values in the device's widest vector, which is also the block
 // of the blocked layout (16 with AVX-512, 8 with AVX2, 4 with NEON).

@@ -95,6 +95,12 @@ std::string cell_of(const KernelDescriptor& kernel) {
     case Family::kCostly:
     case Family::kView:
       break;
+    case Family::kMovement:
+      name += kernel.kind + '/';
+      // Two blocks that change places, or any order, or a copy after all.
+      if (kernel.kind == "transpose" && kernel.rows == 0)
+        name += kernel.run >= kernel.elements ? "copied/" : "permuted/";
+      break;
     case Family::kProduct:
       if (kernel.kind == "gemm" || kernel.kind == "matmul")
         name += kernel.constant_b ? "packed/" : "unpacked/";

@@ -20,19 +20,17 @@ constexpr int64_t kOwnPrices = 8;
 constexpr int64_t kToldApart = 6;
 constexpr size_t kMostTold = 40;
 // Below this a time is the profiler's noise.
-constexpr double kLeastMeasured = 0.3;
+constexpr double kLeastMeasured = 0.1;
+// Undisturbed rounds repeat within this share and this time.
+constexpr double kRepeats = 0.03, kRepeatsUs = 0.2;
 constexpr size_t kLeastOfProcess = 10, kLeastOfTrees = 40;
-
-double weight_of(const Observation& o) {
-  return 1 / short_time_noise(o.time_us);
-}
 
 std::vector<PricedPoint> points_of(const std::vector<Observation>& chosen,
                                    int lanes) {
   std::vector<PricedPoint> points;
   for (const Observation& o : chosen)
     points.push_back(
-        {physical_terms(*o.kernel, lanes), o.time_us, weight_of(o)});
+        {physical_terms(*o.kernel, lanes), o.time_us, 1 / o.noise});
   return points;
 }
 
@@ -42,9 +40,10 @@ double kind_factor(const Terms& prices,
                    const std::vector<PricedPoint>& points) {
   double sum = 0, weight = 2;
   for (const PricedPoint& p : points) {
-    sum += p.weight *
-           std::clamp(std::log(p.time_us / priced(prices, p.terms)), -2.0, 2.0);
-    weight += p.weight;
+    const double price = priced(prices, p.terms);
+    const double own = p.weight / short_time_noise(price);
+    sum += own * std::clamp(soft_log(p.time_us) - soft_log(price), -2.0, 2.0);
+    weight += own;
   }
   return std::exp(sum / weight);
 }
@@ -96,7 +95,7 @@ Cell fit_cell(const std::string& name, const std::vector<Observation>& chosen,
   data.target.resize(n);
   data.noise.resize(n);
   std::vector<float> inputs(cell.inputs());
-  double squares = 0;
+  double squares = 0, weights = 0;
   for (Eigen::Index i = 0; i < n; ++i) {
     const Observation& o = chosen[static_cast<size_t>(i)];
     Terms terms = physical_terms(*o.kernel, lanes);
@@ -106,14 +105,15 @@ Cell fit_cell(const std::string& name, const std::vector<Observation>& chosen,
     for (size_t c = 0; c < inputs.size(); ++c)
       data.features(i, static_cast<Eigen::Index>(c)) =
           static_cast<double>(inputs[c]);
+    const double price = priced(prices, terms);
     data.target[i] =
-        std::clamp(std::log(o.time_us / priced(prices, terms)), -2.5, 2.5);
-    data.noise[i] = short_time_noise(o.time_us);
+        std::clamp(soft_log(o.time_us) - soft_log(price), -2.5, 2.5);
+    data.noise[i] = short_time_noise(price) * o.noise;
     data.group.push_back(o.network);
-    squares += data.target[i] * data.target[i];
+    squares += data.target[i] * data.target[i] / o.noise;
+    weights += 1 / o.noise;
   }
-  cell.spread = rounded(
-      std::sqrt((squares + 3 * 0.09) / (static_cast<double>(n) + 3)), 4);
+  cell.spread = rounded(std::sqrt((squares + 3 * 0.09) / (weights + 3)), 4);
   cell.process_share = options.process_share;
   if (chosen.size() >= kLeastOfProcess)
     cell.process = GaussianProcess::fit(data, options.process);
@@ -134,7 +134,7 @@ Cell fit_fallback(const std::vector<Observation>& observations, int lanes) {
   cell.prices = fit_prices(points);
   double squares = 0;
   for (const PricedPoint& p : points) {
-    double error = std::log(p.time_us / priced(cell.prices, p.terms));
+    double error = soft_log(p.time_us) - soft_log(priced(cell.prices, p.terms));
     squares += std::min(error * error, 6.0);
   }
   cell.spread =
@@ -148,17 +148,49 @@ Cell fit_fallback(const std::vector<Observation>& observations, int lanes) {
 
 double middle_of(std::vector<float> times_us) {
   if (times_us.empty()) return 0;
-  std::sort(times_us.begin(), times_us.end());
-  size_t half = (times_us.size() + 1) / 2;
-  double sum = 0;
-  for (size_t i = 0; i < half; ++i) sum += static_cast<double>(times_us[i]);
-  return sum / static_cast<double>(half);
+  const double fastest =
+      static_cast<double>(*std::min_element(times_us.begin(), times_us.end()));
+  double sum = 0, count = 0;
+  for (float time : times_us) {
+    const double us = static_cast<double>(time);
+    if (us > fastest * (1 + kRepeats) + kRepeatsUs) continue;
+    sum += us;
+    ++count;
+  }
+  return sum / count;
+}
+
+std::vector<double> noise_of(const std::vector<NetworkSample>& networks) {
+  // What the reference kernel varies by on a quiet machine; how much more than
+  // it a network may be slowed down; the noise of a quiet network.
+  constexpr double kQuiet = 0.03, kFollows = 1.5, kUsualNoise = 0.03;
+  std::vector<float> all;
+  for (const NetworkSample& network : networks)
+    all.insert(all.end(), network.reference_us.begin(),
+               network.reference_us.end());
+  std::vector<double> noise(networks.size(), 1);
+  if (all.empty()) return noise;
+  auto tenth = all.begin() + static_cast<ptrdiff_t>(all.size() / 10);
+  std::nth_element(all.begin(), tenth, all.end());
+  for (size_t i = 0; i < networks.size(); ++i) {
+    const std::vector<float>& own = networks[i].reference_us;
+    if (own.empty()) continue;
+    double sum = 0;
+    for (float time : own) sum += static_cast<double>(time);
+    const double slower =
+        sum / static_cast<double>(own.size()) / static_cast<double>(*tenth) - 1;
+    const double share =
+        kFollows * std::max(0.0, slower - kQuiet) / kUsualNoise;
+    noise[i] += share * share;
+  }
+  return noise;
 }
 
 std::vector<Observation> observe(const std::vector<NetworkSample>& networks,
                                  const std::vector<char>& chosen,
                                  const FitOptions& options) {
   std::vector<Observation> all;
+  const std::vector<double> noise = noise_of(networks);
   struct Hash {
     size_t operator()(const KernelDescriptor* k) const {
       return hash_value(*k);
@@ -188,7 +220,7 @@ std::vector<Observation> observe(const std::vector<NetworkSample>& networks,
       const KernelDescriptor* kernel = &networks[i].kernels[s].kernel;
       auto [found, added] = seen.emplace(kernel, all.size());
       if (added) {
-        all.push_back({kernel, time, 1, static_cast<int>(i)});
+        all.push_back({kernel, time, 1, static_cast<int>(i), noise[i]});
         continue;
       }
       Observation& o = all[found->second];

@@ -14,8 +14,9 @@ namespace lathe::latency {
 struct Observation {
   const KernelDescriptor* kernel = nullptr;
   double time_us = 0;
-  int count = 1;    // equal kernels that it stands for
-  int network = 0;  // index
+  int count = 1;     // equal kernels that it stands for
+  int network = 0;   // index
+  double noise = 1;  // variance, as a multiple of a quiet network's
 };
 
 struct FitOptions {
@@ -29,8 +30,15 @@ struct FitOptions {
   int jobs = 0;            // 0: all cores
 };
 
-// A kernel's or a network's time from its rounds: the mean of the lower half.
+// A kernel's or a network's time from its rounds: the mean of those that are no
+// slower than the fastest beyond what repeats; the others were disturbed.
 double middle_of(std::vector<float> times_us);
+
+// For each network the variance of its times as a multiple of what it is on a
+// quiet machine: 1, more where the reference kernel was slow beside it.
+std::vector<double> noise_of(const std::vector<NetworkSample>& networks);
+// Networks above this were measured while something else ran.
+inline constexpr double kMostQuietNoise = 3;
 
 // Of the networks whose `chosen` is not 0.
 std::vector<Observation> observe(const std::vector<NetworkSample>& networks,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "calibration/latency/estimator/kernel_predictor_model.h"
 #include "calibration/latency/estimator/rounding.h"
 
 namespace lathe::latency {
@@ -12,18 +13,9 @@ namespace {
 using Matrix = Eigen::Matrix<double, kTerms, kTerms>;
 using Vector = Eigen::Matrix<double, kTerms, 1>;
 
-// No device that runs networks asks for more: microseconds, and microseconds a
-// flop, byte, run, …, in the order of kTermNames. What few points leave open
-// does not grow beyond reason.
-constexpr Terms kDearest = {1000, 0.01, 0.01, 0.01, 0.01, 0.02,
-                            0.01, 0.2,  0.1,  0.1,  0.1,  0.01,
-                            10,   0.2,  1,    0.2,  0.01, 0.02};
-
-// The order of magnitude of a price, in microseconds: what a point or two leave
-// open stays near it. Some devices are ten times slower, which the data say.
-constexpr Terms kUsual = {1,    3e-5, 3e-5, 2e-4, 2e-4, 2e-4, 2e-4, 2e-2, 5e-4,
-                          1e-3, 1e-3, 1e-4, 2e-2, 1e-3, 5e-3, 1e-3, 1e-4, 1e-4};
-constexpr double kUsualPull = 0.01;  // points
+// What a point or two leave open stays near the usual price: so many points'
+// worth. Some devices are ten times slower, which the data say.
+constexpr double kUsualPull = 0.01;
 
 // min x'Ax - 2 b'x, 0 <= x <= most, one coordinate at a time.
 Vector solve_bounded(const Matrix& a, const Vector& b, const Vector& most,
@@ -55,12 +47,11 @@ Terms fit_prices(const std::vector<PricedPoint>& points, const Terms& prior,
   constexpr int kRounds = 6;
   constexpr double kRobust = 0.25;  // of log error, where Huber's loss bends
   Vector scale = Vector::Zero();
-  double total = 0;
+  const double total = static_cast<double>(points.size());
   for (const PricedPoint& point : points) {
-    total += point.weight;
     for (size_t i = 0; i < kTerms; ++i) {
-      double ratio = point.terms[i] / std::max(point.time_us, kLeastTime);
-      scale[static_cast<Eigen::Index>(i)] += point.weight * ratio * ratio;
+      double ratio = point.terms[i] / (point.time_us + kShortUs);
+      scale[static_cast<Eigen::Index>(i)] += ratio * ratio;
     }
   }
   scale = (scale / std::max(total, 1e-9)).cwiseSqrt();
@@ -68,23 +59,22 @@ Terms fit_prices(const std::vector<PricedPoint>& points, const Terms& prior,
   for (size_t i = 0; i < kTerms; ++i) {
     auto j = static_cast<Eigen::Index>(i);
     target[j] = prior[i] * scale[j];
-    most[j] = kDearest[i] * scale[j];
+    most[j] = kTermRows[i].dearest_us * scale[j];
   }
   Terms prices = prior;
   for (int round = 0; round < kRounds; ++round) {
     Matrix a = Matrix::Zero();
     Vector b = Vector::Zero();
     for (const PricedPoint& point : points) {
-      double time = std::max(point.time_us, kLeastTime);
-      double weight = point.weight, middle = time;
+      const double time = point.time_us;
+      double weight = point.weight, middle = time + kShortUs;
       if (round > 0) {
         // Dividing by the geometric mean of both makes over- and
         // underestimates count alike.
         double guess = priced(prices, point.terms);
-        middle = std::sqrt(time * std::clamp(guess, time / 3, time * 3));
-        // In the unit of the point's own noise.
-        double error =
-            std::abs(std::log(guess / time)) * std::sqrt(point.weight);
+        middle = std::sqrt(middle *
+                           (std::clamp(guess, time / 3, time * 3) + kShortUs));
+        double error = std::abs(soft_log(guess) - soft_log(time));
         weight *= std::min(1.0, kRobust / std::max(error, 1e-9));
       }
       Vector row;
@@ -97,7 +87,7 @@ Terms fit_prices(const std::vector<PricedPoint>& points, const Terms& prior,
     }
     for (Eigen::Index i = 0; i < static_cast<Eigen::Index>(kTerms); ++i) {
       if (scale[i] <= 0) continue;
-      double usual = kUsual[static_cast<size_t>(i)] * scale[i];
+      double usual = kTermRows[static_cast<size_t>(i)].usual_us * scale[i];
       a(i, i) += kUsualPull / (usual * usual);
       double ridge = pull > 0 ? pull : 1e-4 * total;
       a(i, i) += ridge;

@@ -18,9 +18,9 @@ struct PricedPoint {
 inline constexpr double kLeastTime = 0.02;
 double priced(const Terms& prices, const Terms& terms);
 
-// Prices of at least 0 that bring the points' relative errors to a minimum,
-// robustly; pulled towards `prior` as by `pull` points of its own where pull is
-// above 0. Rounded as stored.
+// Prices of at least 0 that bring the points' errors of log(time + kShortUs)
+// to a minimum, robustly; pulled towards `prior` as by `pull` points of its own
+// where pull is above 0. Rounded as stored.
 Terms fit_prices(const std::vector<PricedPoint>& points,
                  const Terms& prior = {}, double pull = 0);
 

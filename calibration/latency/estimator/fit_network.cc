@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "calibration/latency/estimator/fit.h"
 #include "calibration/latency/estimator/rounding.h"
 
 namespace lathe::latency {
@@ -42,7 +43,7 @@ void fit_middle(NetworkModel& model, const std::vector<NetworkCase>& cases) {
       double guess = std::max(row.dot(x), 0.1 * row[0] + 0.1);
       double unit = std::sqrt(c.measured_us * guess) + kClockUs;
       double error = std::abs(guess - c.measured_us) / unit;
-      double weight = std::min(1.0, 0.05 / std::max(error, 1e-9));
+      double weight = std::min(1.0, 0.05 / std::max(error, 1e-9)) / c.noise;
       row /= unit;
       a += weight * row * row.transpose();
       b += weight * (c.measured_us / unit) * row;
@@ -81,7 +82,7 @@ void fit_spread(NetworkModel& model, const std::vector<NetworkCase>& cases) {
             double time = trial.time_us(c.kernels);
             double sd = trial.sd_log(c.kernels, time);
             double z = std::log(c.measured_us / time) / sd;
-            value -= std::log(sd) + 2.5 * std::log1p(z * z / 4);
+            value -= (std::log(sd) + 2.5 * std::log1p(z * z / 4)) / c.noise;
           }
           if (value > best) {
             best = value;
@@ -94,16 +95,17 @@ void fit_spread(NetworkModel& model, const std::vector<NetworkCase>& cases) {
 // How many sd hold 5% of the cases on either side: both sides together, then a
 // half of the way to each alone.
 void fit_reach(NetworkModel& model, const std::vector<NetworkCase>& cases) {
-  if (cases.size() < 10) return;
   std::vector<double> both, signed_z;
   for (const NetworkCase& c : cases) {
+    if (c.noise > kMostQuietNoise) continue;
     double time = model.time_us(c.kernels);
     double z = std::log(c.measured_us / time) / model.sd_log(c.kernels, time);
     both.push_back(std::abs(z));
     signed_z.push_back(z);
   }
+  if (both.size() < 10) return;
   // As if one more case had been worse than all (conformal prediction).
-  double n = static_cast<double>(cases.size());
+  double n = static_cast<double>(both.size());
   double share = std::min(1.0, 0.90 * (n + 1) / n);
   double reach = std::clamp(quantile_of(both, share), 0.8, 4.0);
   double low = -quantile_of(signed_z, 0.05), high = quantile_of(signed_z, 0.95);

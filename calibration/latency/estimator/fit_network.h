@@ -26,6 +26,7 @@ struct NetworkModel {
 struct NetworkCase {
   std::vector<KernelPrediction> kernels;
   double measured_us = 0;
+  double noise = 1;  // variance, as a multiple of a quiet network's
 };
 
 // Robust; at least one case.

@@ -71,15 +71,18 @@ SpreadScales spread_scales(const std::vector<NetworkSample>& networks,
   constexpr double kNormalMedian = 0.6745;  // of |z|
   constexpr double kPull = 15;              // observations' worth of 1
   std::map<std::string, std::vector<double>> errors;
+  const std::vector<double> noise = noise_of(networks);
   for (size_t i = 0; i < networks.size(); ++i) {
-    if (held_out.fold[i] == left_out) continue;
+    if (held_out.fold[i] == left_out || noise[i] > kMostQuietNoise) continue;
     for (size_t k = 0; k < networks[i].kernels.size(); ++k) {
       const KernelSample& sample = networks[i].kernels[k];
       const KernelPrediction& p = held_out.kernels[i][k];
       double time = middle_of(sample.times_us);
       if (!p.seen || !(time > 0) || !(p.sd_log > 0)) continue;
+      const double predicted = std::exp(p.mean_log_us);
       errors[cell_of(sample.kernel)].push_back(
-          std::abs(std::log(time) - p.mean_log_us) / p.sd_log);
+          std::abs(soft_log(time) - soft_log(predicted)) /
+          (p.sd_log * predicted / (predicted + kShortUs)));
     }
   }
   SpreadScales scales;
@@ -97,9 +100,11 @@ std::vector<NetworkCase> cases_of(const std::vector<NetworkSample>& networks,
                                   const HeldOut& held_out,
                                   const SpreadScales& scales, int left_out) {
   std::vector<NetworkCase> cases;
+  const std::vector<double> noise = noise_of(networks);
   for (size_t i = 0; i < networks.size(); ++i) {
     if (held_out.fold[i] == left_out) continue;
-    NetworkCase c{held_out.kernels[i], middle_of(networks[i].totals_us)};
+    NetworkCase c{held_out.kernels[i], middle_of(networks[i].totals_us),
+                  noise[i]};
     if (!(c.measured_us > 0) || c.kernels.empty()) continue;
     for (size_t k = 0; k < c.kernels.size(); ++k)
       scale_spread(c.kernels[k], scales,
@@ -134,10 +139,12 @@ std::vector<NetworkPrediction> validate(
 ValidationError error_of(const std::vector<NetworkSample>& networks,
                          const std::vector<NetworkPrediction>& predictions) {
   ValidationError error;
+  const std::vector<double> noise = noise_of(networks);
   for (size_t i = 0; i < networks.size(); ++i) {
     double measured = middle_of(networks[i].totals_us);
     const NetworkPrediction& p = predictions[i];
-    if (!(measured > 0) || !(p.p50_us > 0)) continue;
+    if (!(measured > 0) || !(p.p50_us > 0) || noise[i] > kMostQuietNoise)
+      continue;
     double off = std::abs(p.p50_us / measured - 1);
     ++error.networks;
     error.mape += off;

@@ -31,7 +31,8 @@ struct NetworkPrediction {
   double p5_us = 0, p50_us = 0, p95_us = 0;
 };
 
-struct ValidationError {  // by network, held out
+// By network, held out; of those that were measured on a quiet machine.
+struct ValidationError {
   int64_t networks = 0;
   double mape = 0;      // mean |estimate / measured - 1|
   double rmspe = 0;     // root of the mean square of the same

@@ -18,7 +18,7 @@ constexpr int64_t kMostSamples = int64_t{1} << 40;
 Json prices_json(const Terms& prices) {
   Json json = Json::object();
   for (size_t i = 0; i < kTerms; ++i)
-    if (prices[i] != 0) json[kTermNames[i]] = prices[i];
+    if (prices[i] != 0) json[kTermRows[i].name] = prices[i];
   return json;
 }
 
@@ -26,11 +26,10 @@ Terms read_prices(const Reader& reader) {
   Terms prices{};
   if (!reader.json().is_object()) reader.expected("an object");
   for (const auto& [name, value] : reader.json().items()) {
-    auto found = std::find_if(kTermNames.begin(), kTermNames.end(),
-                              [&](const char* term) { return name == term; });
-    if (found == kTermNames.end())
+    auto found = std::ranges::find(kTermRows, name, &TermRow::name);
+    if (found == kTermRows.end())
       reader.at(name).fail("there is no price of '" + name + "'");
-    prices[static_cast<size_t>(found - kTermNames.begin())] =
+    prices[static_cast<size_t>(found - kTermRows.begin())] =
         reader.at(name).number(0, 1e9);
   }
   return prices;
@@ -116,7 +115,7 @@ Json cell_json(const Cell& cell) {
   if (!cell.process) return json;
   json["features"] = Json::array();
   for (int feature : cell.features)
-    json["features"].push_back(kFeatureNames[static_cast<size_t>(feature)]);
+    json["features"].push_back(kFeatureRows[static_cast<size_t>(feature)].name);
   json["told_kinds"] = cell.told_kinds;
   json["process_share"] = cell.process_share;
   json["process"] = process_json(cell.process->state());
@@ -128,11 +127,10 @@ void read_features(const Reader& reader, Cell& cell) {
   size_t n = reader.array(0, kFeatures);
   for (size_t i = 0; i < n; ++i) {
     std::string name = reader.at(i).string();
-    auto found = std::find_if(kFeatureNames.begin(), kFeatureNames.end(),
-                              [&](const char* other) { return name == other; });
-    if (found == kFeatureNames.end())
+    auto found = std::ranges::find(kFeatureRows, name, &FeatureRow::name);
+    if (found == kFeatureRows.end())
       reader.at(i).fail("there is no feature '" + name + "'");
-    cell.features.push_back(static_cast<int>(found - kFeatureNames.begin()));
+    cell.features.push_back(static_cast<int>(found - kFeatureRows.begin()));
   }
 }
 

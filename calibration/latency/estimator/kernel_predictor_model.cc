@@ -13,13 +13,21 @@ namespace {
 constexpr double kUnseenSpread = 0.7;
 // One of another layout or precision than was measured.
 constexpr double kRelativeSpread = 0.35;
+constexpr double kLeastOfPrice = 0.1;
+constexpr double kMostSpread = 2;
 constexpr size_t kMostInputs = kFeatures + 3 + 64;
 
 }  // namespace
 
-double short_time_noise(double time_us) {
-  double time = std::max(time_us, 0.3);
-  return 1 + 3 / time + (12 / time) * (12 / time);
+double soft_log(double time_us) { return std::log(time_us + kShortUs); }
+
+double soft_exp(double value) {
+  return std::max(std::exp(value) - kShortUs, kLeastTime);
+}
+
+double short_time_noise(double expected_us) {
+  double share = 10 / (std::max(expected_us, 0.0) + kShortUs);
+  return 1 + share * share;
 }
 
 void Cell::describe(const KernelDescriptor& kernel, const Terms& terms,
@@ -43,7 +51,8 @@ KernelPrediction Cell::predict(const KernelDescriptor& kernel,
   KernelPrediction prediction;
   prediction.seen = kind != kinds.end();
   const Terms& price_list = prediction.seen ? kind->second.prices : prices;
-  prediction.mean_log_us = std::log(priced(price_list, terms));
+  const double price = priced(price_list, terms);
+  prediction.mean_log_us = std::log(price);
   if (!prediction.seen) {
     prediction.sd_log = std::max(kUnseenSpread, spread);
     return prediction;
@@ -63,11 +72,16 @@ KernelPrediction Cell::predict(const KernelDescriptor& kernel,
       correction += (1 - process_share) * apart;
       variance += 0.25 * apart * apart;
     }
-    prediction.mean_log_us += std::clamp(correction, -2.5, 2.5);
-    variance +=
-        noise * noise * short_time_noise(std::exp(prediction.mean_log_us));
+    // Never so little that the price means nothing.
+    prediction.mean_log_us = std::log(
+        std::max(soft_exp(soft_log(price) + std::clamp(correction, -2.5, 2.5)),
+                 kLeastOfPrice * price));
+    variance += noise * noise * short_time_noise(price);
   }
-  prediction.sd_log = std::sqrt(variance) * spread_scale;
+  const double time = std::exp(prediction.mean_log_us);
+  prediction.sd_log =
+      std::min(std::sqrt(variance) * spread_scale * (time + kShortUs) / time,
+               kMostSpread);
   return prediction;
 }
 

@@ -26,7 +26,7 @@ struct KindPrices {
 struct Cell {
   std::map<std::string, KindPrices> kinds;
   Terms prices{};  // of kinds that were not measured
-  // What the regressors see, in order: indices into kFeatureNames, then the
+  // What the regressors see, in order: indices into kFeatureRows, then the
   // logarithm of the price and the share in it of arithmetic and of weights,
   // then 1 for each kind of this list that is the kernel's, 0 for the others.
   std::vector<int> features;
@@ -44,9 +44,15 @@ struct Cell {
   KernelPrediction predict(const KernelDescriptor& kernel, int lanes) const;
 };
 
-// Noise grows where a kernel takes no longer than the clock and the profiler
-// can tell: variance times this.
-double short_time_noise(double time_us);
+// Times are compared by log(time + kShortUs): by their ratio where they are
+// long, by their difference where they are no longer than the clock and the
+// profiler can tell. (Weights that follow the measured time instead would
+// prefer the times that came out too long.)
+inline constexpr double kShortUs = 3;
+double soft_log(double time_us);
+double soft_exp(double value);  // its inverse, at least kLeastTime
+// Noise of soft_log grows where times are short: variance times this.
+double short_time_noise(double expected_us);
 
 class KernelModel {
  public:

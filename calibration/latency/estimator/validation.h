@@ -26,14 +26,15 @@ struct ValidationRow {
   std::string name;
   LatencyEstimate estimate;
   double unseen_share = 0;
-  double measured_us = 0;  // the smaller of the two
-  // The 10th percentile of each pass: the time without a neighbour on the
-  // core, which is what a profile estimates. A median of a shared machine is
-  // a mixture of both.
-  double first_us = 0, second_us = 0;
+  // The 10th percentile of each pass, fastest first: the time without a
+  // neighbour on the core, which is what a profile estimates. A median of a
+  // shared machine is a mixture of both.
+  std::vector<double> passes_us;
   bool noisy = false;
 
-  double error() const { return estimate.p50_us / measured_us - 1; }
+  double measured_us() const { return passes_us.front(); }
+  double repeated_us() const { return passes_us[1]; }  // the next best
+  double error() const { return estimate.p50_us / measured_us() - 1; }
 };
 
 struct ValidationOptions {
@@ -44,7 +45,8 @@ struct ValidationOptions {
 };
 
 // Measures every subject twice, a whole pass over all before the next, and
-// estimates it. Each group of networks is interleaved.
+// those whose two fastest passes differ up to three times more; estimates it.
+// Each group of networks is interleaved.
 std::vector<ValidationRow> validate_estimates(
     const LatencyModel& device, std::span<const ValidationSubject> subjects,
     const ValidationOptions& options, ProgressSink& progress,
@@ -54,8 +56,8 @@ std::vector<ValidationRow> validate_estimates(
 ValidationError summarize_errors(
     std::span<const ValidationRow> rows,
     const std::function<bool(const ValidationRow&)>& keep = {});
-// The noise floor in the same terms: the second pass as an estimate of the
-// first. `coverage` is 0.
+// The noise floor in the same terms: the second fastest pass as an estimate of
+// the fastest. `coverage` is 0.
 ValidationError noise_floor(
     std::span<const ValidationRow> rows,
     const std::function<bool(const ValidationRow&)>& keep = {});

@@ -30,10 +30,16 @@ void add_recurrent(NetworkBuilder& b);
 
 // families_other.cc
 void add_unet(NetworkBuilder& b);
+void add_large(NetworkBuilder& b);  // few layers on many pixels
 void add_elementwise(NetworkBuilder& b);
 void add_pooling(NetworkBuilder& b);
 void add_movement(NetworkBuilder& b);
-void add_tiny(NetworkBuilder& b);
+
+// families_tiny.cc: microseconds a kernel
+void add_tiny(NetworkBuilder& b);         // images
+void add_tiny_dense(NetworkBuilder& b);   // autoencoders, heads
+void add_tiny_speech(NetworkBuilder& b);  // one-dimensional
+void add_tiny_tokens(NetworkBuilder& b);  // language models
 
 // What the image families share. A network spends its multiply-accumulates in
 // equal shares on stages of falling resolution.

@@ -12,7 +12,8 @@ ir::Value* stem(NetworkBuilder& b, const ImagePlan& plan,
                           b.chance(0.8) ? plan.size : plan.size * 3 / 4});
   bool small = plan.size < 64;
   int64_t kernel = small ? 3 : b.pick<int64_t>({3, 3, 5, 7, 7});
-  int64_t stride = small ? 1 : 2;
+  // VGG keeps the resolution.
+  int64_t stride = small || (kernel == 3 && b.chance(0.25)) ? 1 : 2;
   double outputs = static_cast<double>(plan.size * plan.size) /
                    static_cast<double>(stride * stride);
   double most =
@@ -124,7 +125,8 @@ ImagePlan plan_image(NetworkBuilder& b, double low_macs, double high_macs) {
     plan.stages = b.between(2, 3);
     return plan;
   }
-  plan.size = b.pick<int64_t>({64, 96, 112, 128, 160, 192, 224, 224, 224});
+  plan.size = b.pick<int64_t>(
+      {64, 96, 112, 128, 160, 192, 224, 224, 224, 224, 256, 320});
   double pixels = static_cast<double>(plan.size * plan.size) / (224.0 * 224.0);
   plan.macs = b.draw_macs(low_macs, high_macs) * std::sqrt(pixels);
   plan.stages = b.between(3, 4);

@@ -77,6 +77,43 @@ void add_unet(NetworkBuilder& b) {
     x = b.activate(b.conv(x, width, 3), act);
   }
   x = b.conv(x, b.between(1, 21), 1);
+  if (b.chance(0.3)) {  // masks at a multiple of the size, as in DeepLab
+    int64_t scale = b.pick<int64_t>({2, 4, 8});
+    constexpr double kMostElements = 3e6;
+    double elements =
+        area(x) * static_cast<double>(b.dim(x, 1) * scale * scale);
+    if (elements <= kMostElements)
+      x = b.resize(x, scale, b.chance(0.8) ? "linear" : "nearest");
+  }
+  b.output(b.chance(0.5) ? b.activate(x, "sigmoid") : x);
+}
+
+void add_large(NetworkBuilder& b) {
+  constexpr double kMostElements = 3e6;  // of an activation
+  int64_t size = b.pick<int64_t>({160, 224, 224, 257, 320, 384, 513});
+  double macs = b.draw_macs(5e7, 8e8);
+  const char* act = b.pick<const char*>({"relu", "relu", "clip", "swish"});
+  ir::Value* x = b.input({1, b.pick<int64_t>({1, 3, 3, 4}), size,
+                          b.chance(0.6) ? size : size * 3 / 4});
+  for (int layer = 0; layer < 8 && (layer < 2 || b.macs() < macs * 0.8);
+       ++layer) {
+    int64_t stride = b.chance(layer == 0 ? 0.5 : 0.25) ? 2 : 1;
+    double pixels = area(x) / static_cast<double>(stride * stride);
+    double most = std::clamp(kMostElements / pixels, 4.0, 160.0);
+    if (layer > 0 && b.chance(0.3)) {
+      x = b.activate(b.depthwise(x, 3, stride), act);
+      continue;
+    }
+    int64_t kernel = b.pick<int64_t>({1, 1, 3, 3, 3, 5});
+    double cost = static_cast<double>(kernel * kernel * b.dim(x, 1)) * pixels;
+    double width = std::clamp(macs / 3 / cost, 4.0, most);
+    ir::Value* y =
+        b.conv(x, b.width(std::max(4.0, width / 4), width), kernel, stride);
+    bool joins = NetworkBuilder::dims_of(x) == NetworkBuilder::dims_of(y);
+    x = joins && b.chance(0.7) ? b.add(x, y) : b.activate(y, act);
+    if (b.chance(0.12)) x = b.pool(x, "MaxPool", 2, 2);
+  }
+  x = b.conv(x, b.between(1, 21), 1);
   b.output(b.chance(0.5) ? b.activate(x, "sigmoid") : x);
 }
 
@@ -190,7 +227,7 @@ void add_movement(NetworkBuilder& b) {
   int64_t nodes = b.between(8, 16);
   for (int64_t i = 0; i < nodes; ++i) {
     Dims d = NetworkBuilder::dims_of(x);
-    switch (b.between(0, 8)) {
+    switch (b.between(0, 9)) {
       case 0:
         x = b.transpose(x, {0, 2, 3, 1});
         break;
@@ -236,48 +273,23 @@ void add_movement(NetworkBuilder& b) {
         b.attr("axis", int64_t{2});
         break;
       }
+      case 8: {  // parts that overlap, so that no Split takes their place
+        int64_t part = d[3] / 2;
+        if (part < 2) break;
+        x = b.add(b.slice(x, 3, 0, part),
+                  b.slice(x, 3, part / 2, part / 2 + part));
+        break;
+      }
       default:
         if (d[2] * d[3] * d[1] < 100000)
-          x = b.resize(x, 2, "nearest");
+          x = b.resize(x, b.pick<int64_t>({2, 2, 3}),
+                       b.chance(0.5) ? "nearest" : "linear");
         else
           x = b.unary("Neg", x);
     }
     if (b.chance(0.4)) x = b.mul(x, b.constant(0.9f));
   }
   b.output(b.unary("Neg", x));
-}
-
-void add_tiny(NetworkBuilder& b) {
-  if (b.chance(0.3)) {
-    int64_t rows = b.chance(0.7) ? 1 : b.between(2, 32);
-    ir::Value* x = b.input({rows, b.width(8, 800)});
-    for (int64_t layer = b.between(2, 5); layer > 0; --layer)
-      x = b.activate(b.gemm(x, b.width(8, 300)),
-                     b.pick<const char*>({"relu", "relu", "tanh", "sigmoid"}));
-    b.output(b.softmax(b.gemm(x, b.between(2, 100))));
-    return;
-  }
-  double macs = b.draw_macs(2e5, 2e7);
-  int64_t size = b.between(8, 40);
-  const char* act = b.pick<const char*>({"relu", "relu", "clip", "hard_swish"});
-  ir::Value* x = b.input({1, b.pick<int64_t>({1, 3, 3}), size, size});
-  for (int layer = 0; layer < 9 && (layer < 3 || b.macs() < macs); ++layer) {
-    int64_t kernel = b.pick<int64_t>({1, 3, 3, 5});
-    int64_t stride = b.dim(x, 2) > 6 && b.chance(0.3) ? 2 : 1;
-    double cost = static_cast<double>(kernel * kernel) * area(x) /
-                  static_cast<double>(stride * stride);
-    ir::Value* y;
-    if (layer > 0 && b.chance(0.25))
-      y = b.depthwise(x, kernel == 1 ? 3 : kernel, stride);
-    else
-      y = b.conv(x, width_within(b, macs / 3, cost, 64), kernel, stride);
-    if (NetworkBuilder::dims_of(x) == NetworkBuilder::dims_of(y) &&
-        b.chance(0.6))
-      y = b.add(x, y);
-    x = b.activate(y, act);
-    if (b.dim(x, 2) >= 8 && b.chance(0.25)) x = b.pool(x, "MaxPool", 2, 2);
-  }
-  b.output(b.classifier(x, b.between(2, 100)));
 }
 
 }  // namespace lathe::latency

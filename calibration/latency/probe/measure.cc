@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -19,14 +20,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A turn is dropped when the reference, both before and after it, took this
-// much more than its low quantile.
+// A turn is dropped when the reference, within and after it, took this much
+// more than its low quantile.
 constexpr double kMaxDrift = 0.06;
 constexpr double kLowQuantile = 0.1;
 // A turn waits this long at most for a quiet reference: looks at it.
 constexpr int kMostLooks = 12;
 // Turns a network gets before its quietest ones must do, in rounds.
 constexpr int kMaxTurnsPerRound = 2;
+constexpr size_t kRecentTurns = 60;
 // A network with fewer usable turns than this is left out.
 constexpr int kMinKept = 2;
 // Shows what a network costs on this machine.
@@ -94,27 +96,39 @@ struct NetworkMeasurer::State {
     return (1 + kMaxDrift) * quantile(references, kLowQuantile);
   }
 
-  // One turn of a network, with the reference before and after it.
+  // One turn of a network, with the reference before, within and after it.
   void take_turn(NetworkRun& run, const CancelToken* cancel) {
     double before = last_reference ? *last_reference : time_reference();
     for (int look = 0; look < kMostLooks && before > highest_quiet_reference();
          ++look)
       before = time_reference();
-    bool usable = run.take_turn(options.turn_s, cancel);
+    // Those that are not waited for say how it really was.
+    double within = 0;
+    bool usable = run.take_turn(options.turn_s, cancel,
+                                [&] { within = time_reference(); });
     double after = time_reference();
     last_reference = after;
     ++turns;
-    double quieter = std::min(before, after);
-    bool kept = usable && quieter <= highest_quiet_reference();
-    run.judge_turn(quieter, kept);
+    const double mean = (within + after) / 2;
+    bool kept = usable && mean <= highest_quiet_reference();
+    run.judge_turn(mean, kept);
     if (!kept) ++dropped;
+    recent.push_back(kept);
+    if (recent.size() > kRecentTurns) recent.pop_front();
+  }
+
+  // Then repeating a turn brings little.
+  bool is_mostly_busy() const {
+    return 2 * std::count(recent.begin(), recent.end(), false) >
+           static_cast<ptrdiff_t>(kRecentTurns);
   }
 
   void take_rounds(std::vector<std::unique_ptr<NetworkRun>>& runs,
                    ProgressSink& progress, const CancelToken* cancel) {
     bool busy = true;
-    for (int round = 0; busy && round < options.rounds * kMaxTurnsPerRound;
-         ++round) {
+    const int most =
+        options.rounds * (is_mostly_busy() ? 1 : kMaxTurnsPerRound);
+    for (int round = 0; busy && round < most; ++round) {
       busy = false;
       // A budget that is nearly spent ends the repetitions, not the rounds.
       if (round >= options.rounds && seconds_left() < 0) break;
@@ -211,7 +225,8 @@ struct NetworkMeasurer::State {
   std::vector<double> spreads;  // sorted
   ProfilerCost profiler_cost;
   int64_t turns = 0, dropped = 0;
-  double network_s = 0.3;  // what a network takes in all; a guess at first
+  std::deque<bool> recent;  // whether each of the last turns was kept
+  double network_s = 0.3;   // what a network takes in all; a guess at first
   bool measured = false;
   uint64_t shown = 0;
   std::map<std::string, std::string> left_out;

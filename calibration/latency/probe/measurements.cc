@@ -140,11 +140,15 @@ NetworkSample network_sample(const Reader& read, const Json& json,
   NetworkSample sample;
   const Json& name = read.field(json, pointer, "name");
   if (!name.is_string()) read.expected(pointer + "/name", name, "a string");
-  read.only(json, pointer, {"name", "seed", "threads", "totals_us", "kernels"});
+  read.only(
+      json, pointer,
+      {"name", "seed", "threads", "totals_us", "reference_us", "kernels"});
   sample.name = name.get<std::string>();
   sample.seed = read.count(json, pointer, "seed");
   sample.threads = threads_of(read, json, pointer);
   sample.totals_us = read.times(json, pointer, "totals_us");
+  if (json.contains("reference_us"))
+    sample.reference_us = read.times(json, pointer, "reference_us");
   const Json& kernels = read.list(json, pointer, "kernels");
   for (size_t i = 0; i < kernels.size(); ++i)
     sample.kernels.push_back(kernel_sample(
@@ -173,11 +177,14 @@ Json to_json(const Measurements& measurements) {
     for (const KernelSample& sample : network.kernels)
       kernels.push_back({{"kernel", to_json(sample.kernel)},
                          {"times_us", times_json(sample.times_us)}});
-    json["networks"].push_back({{"name", network.name},
-                                {"seed", network.seed},
-                                {"threads", network.threads},
-                                {"totals_us", times_json(network.totals_us)},
-                                {"kernels", std::move(kernels)}});
+    Json entry = {{"name", network.name},
+                  {"seed", network.seed},
+                  {"threads", network.threads},
+                  {"totals_us", times_json(network.totals_us)},
+                  {"kernels", std::move(kernels)}};
+    if (!network.reference_us.empty())
+      entry["reference_us"] = times_json(network.reference_us);
+    json["networks"].push_back(std::move(entry));
   }
   return json;
 }

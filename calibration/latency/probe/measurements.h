@@ -39,8 +39,11 @@ struct NetworkSample {
   uint64_t seed = 0;
   int threads = 1;
   std::vector<KernelSample> kernels;  // in order of execution
-  // The whole network without the profiler, median of each kept round.
+  // The whole network without the profiler, in each kept round.
   std::vector<float> totals_us;
+  // The reference kernel within and after each kept round, their mean: says how
+  // quiet the machine was. Empty: not known.
+  std::vector<float> reference_us;
 };
 
 // How far the measurements can be trusted.

@@ -20,7 +20,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kMinRuns = 5;
+constexpr size_t kMinRuns = 4;
 constexpr size_t kMaxRuns = 100;
 // Runs of a turn without which it says nothing.
 constexpr size_t kLeastUndisturbed = 3;
@@ -135,7 +135,8 @@ size_t NetworkRun::settle(Session::Bound& run) const {
   return runs;
 }
 
-bool NetworkRun::take_turn(double seconds, const CancelToken* cancel) {
+bool NetworkRun::take_turn(double seconds, const CancelToken* cancel,
+                           const std::function<void()>& between) {
   size_t runs = runs_for(seconds);
   size_t least = std::min(kLeastUndisturbed, runs);
   std::vector<double> totals;
@@ -146,6 +147,7 @@ bool NetworkRun::take_turn(double seconds, const CancelToken* cancel) {
     if (cancel) cancel->check();
     if (auto time_us = timed_us(*plain_run_)) totals.push_back(*time_us);
   }
+  if (between) between();
   if (totals.size() >= least) {
     profiled_runs_ += settle(*profiled_run_);
     for (size_t i = 0;
@@ -215,6 +217,7 @@ ProfiledSample NetworkRun::finish() {
           static_cast<float>(quiet_mean(std::move(times)) + kLostUs));
     }
     sample.totals_us.push_back(static_cast<float>(turn.total_us));
+    sample.reference_us.push_back(static_cast<float>(turn.reference_us));
   }
   return profiled;
 }

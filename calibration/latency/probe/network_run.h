@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,9 +26,11 @@ class NetworkRun {
   ~NetworkRun();
 
   const std::string& name() const { return name_; }
-  // Runs for about `seconds` in each session, several times at least. False
-  // when something else had the core in most runs: then it cannot be kept.
-  bool take_turn(double seconds, const CancelToken* cancel);
+  // Runs for about `seconds` in each session, several times at least, and
+  // calls `between` after the first. False when something else had the core in
+  // most runs: then it cannot be kept.
+  bool take_turn(double seconds, const CancelToken* cancel,
+                 const std::function<void()>& between = {});
   // Of the last turn: the reference kernel beside it, and whether that says
   // that it counts.
   void judge_turn(double reference_us, bool kept) {

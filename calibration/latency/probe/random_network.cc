@@ -16,23 +16,27 @@ struct Family {
   void (*add)(NetworkBuilder&);
 };
 
-constexpr std::array<Family, 21> kFamilies = {{
+constexpr std::array<Family, 25> kFamilies = {{
     {"residual", add_residual},
     {"inverted", add_inverted},
     {"transformer", add_transformer},
     {"tiny", add_tiny},
     {"plain", add_plain},
+    {"tiny_dense", add_tiny_dense},
     {"elementwise", add_elementwise},
     {"bottleneck", add_bottleneck},
+    {"large", add_large},
     {"mlp", add_mlp},
     {"shuffle", add_shuffle},
     {"unet", add_unet},
     {"separable", add_separable},
     {"movement", add_movement},
+    {"tiny_tokens", add_tiny_tokens},
     {"dense", add_dense},
     {"grouped", add_grouped},
     {"speech", add_speech},
     {"convnext", add_convnext},
+    {"tiny_speech", add_tiny_speech},
     {"fire", add_fire},
     {"heavy", add_heavy},
     {"pooling", add_pooling},

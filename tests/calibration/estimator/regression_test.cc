@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <set>
 
 #include "calibration/latency/estimator/boosted_trees.h"
 #include "calibration/latency/estimator/features.h"
@@ -133,12 +134,27 @@ TEST_CASE("blocks of channels make stairs") {
 }
 
 TEST_CASE("features have a name each, and cells one place") {
-  for (const char* name : kFeatureNames) CHECK(name != nullptr);
+  std::set<std::string> names;
+  for (const FeatureRow& row : kFeatureRows) names.insert(row.name);
+  CHECK(names.size() == kFeatures);
+  names.clear();
+  for (const TermRow& row : kTermRows) names.insert(row.name);
+  CHECK(names.size() == kTerms);
   KernelDescriptor k;
   k.kind = "conv2d";
   k.activation = "clip";
-  CHECK(kernel_features(k, 16).back() == 1);  // "clip"
-  CHECK(std::string(kFeatureNames.back()) == "clip");
+  k.reuse_distance = 3 * 4096;
+  const Features features = kernel_features(k, 16);
+  auto named = [&](std::string_view name) {
+    for (size_t i = 0; i < kFeatures; ++i)
+      if (name == kFeatureRows[i].name) return features[i];
+    FAIL("no such feature");
+    return 0.0f;
+  };
+  CHECK(named("clip") == 1);
+  CHECK(named("relu") == 0);
+  CHECK(named("reuse_distance") == doctest::Approx(std::log(4.0)));
+  CHECK(named("traffic") == 0);
   k.layout = Layout::kBlocked;
   CHECK(cell_of(k) == "convolution/conv2d/fp32/blocked");
   k.kind = "relu";
@@ -146,6 +162,63 @@ TEST_CASE("features have a name each, and cells one place") {
   k.kind = "gemm";
   CHECK(cell_of(k) == "product/unpacked/fp32/blocked");
   CHECK(family_of("com.example.Mystery") == Family::kOther);
+  k.kind = "transpose";
+  k.elements = k.run = 64;
+  CHECK(cell_of(k) == "movement/transpose/copied/fp32/blocked");
+  k.run = 1;
+  CHECK(cell_of(k) == "movement/transpose/permuted/fp32/blocked");
+  k.rows = 8;
+  CHECK(cell_of(k) == "movement/transpose/fp32/blocked");
+}
+
+TEST_CASE("what waits in a cache costs less than what was evicted") {
+  KernelDescriptor k;
+  k.kind = "add";
+  k.bytes_in = 4096;
+  k.bytes_weights = 4096;
+  auto term = [&](std::string_view name) {
+    for (size_t i = 0; i < kTerms; ++i)
+      if (name == kTermRows[i].name) return physical_terms(k, 16)[i];
+    FAIL("no such term");
+    return 0.0;
+  };
+  const double near = term("waiting_inputs");
+  CHECK(near < 1);
+  k.reuse_distance = 64 << 20;
+  CHECK(term("waiting_inputs") > 4000);
+  CHECK(term("waiting_weights") == 0);
+  k.traffic = 4 << 20;
+  CHECK(term("waiting_weights") > 3000);
+  CHECK(term("far_weights") < 500);
+  k.traffic = 64 << 20;
+  CHECK(term("far_weights") > 3800);
+}
+
+TEST_CASE("short times are compared by difference, long ones by ratio") {
+  for (double time : {0.1, 3.0, 500.0})
+    CHECK(soft_exp(soft_log(time)) == doctest::Approx(time));
+  CHECK(soft_log(0.4) - soft_log(0.2) < 0.07);
+  CHECK(soft_log(4000) - soft_log(2000) ==
+        doctest::Approx(std::log(2.0)).epsilon(0.01));
+  CHECK(soft_exp(-5) == kLeastTime);
+}
+
+TEST_CASE("only undisturbed rounds count") {
+  CHECK(middle_of({}) == 0);
+  CHECK(middle_of({1000, 1010, 1500}) == doctest::Approx(1005));
+  CHECK(middle_of({1500, 1000, 1500}) == doctest::Approx(1000));
+}
+
+TEST_CASE("networks beside a slow reference count for little") {
+  std::vector<NetworkSample> networks(20);
+  CHECK(noise_of(networks) == std::vector<double>(20, 1));
+  for (NetworkSample& network : networks) network.reference_us = {350, 352};
+  networks[3].reference_us = {410, 420};
+  networks[4].reference_us.clear();  // not known
+  const std::vector<double> noise = noise_of(networks);
+  CHECK(noise[0] < 1.01);
+  CHECK(noise[3] > 10 * kMostQuietNoise);
+  CHECK(noise[4] == 1);
 }
 
 TEST_CASE("precisions of a network share a fold, sizes are spread") {

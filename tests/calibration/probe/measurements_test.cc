@@ -16,7 +16,7 @@ Measurements example() {
   m.seed = 7;
   m.seconds = 12.5;
   m.noise = {{1, 30, 2, 350.5, 0.04, 0.01}};
-  NetworkSample network{"tiny-3", 3, 1, {}, {40.5f, 41.25f}};
+  NetworkSample network{"tiny-3", 3, 1, {}, {40.5f, 41.25f}, {350, 352.5f}};
   KernelDescriptor conv;
   conv.kind = "conv2d";
   conv.layout = Layout::kBlocked;
