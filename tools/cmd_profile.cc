@@ -226,10 +226,8 @@ void print_validation(const std::vector<latency::ValidationRow>& rows,
       table.text() +
       fmt::format(
           "\n{} models: MAPE {}, RMSPE {}, within 5% {}, within 10% "
-          "{}, in p5..p95 {}\nmeasured: 10th percentile of the runs, in the "
-          "quieter of two "
-          "passes; 'again': the second pass against the first, MAPE {}\n{} "
-          ""
+          "{}, in p5..p95 {}\nmeasured: 10th percentile of the runs in the "
+          "fastest pass; 'again': the next fastest against it, MAPE {}\n{} "
           "'{}', {} thread{}\n",
           rows.size(), percent(error.mape), percent(error.rmspe),
           percent(error.within_5), percent(error.within_10),

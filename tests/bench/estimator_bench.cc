@@ -143,8 +143,14 @@ void compare(const LatencyModel& device, const Options& options) {
   print_errors("3 ms and more, int8", rows, [&](const ValidationRow& row) {
     return large(row) && is_int8(row);
   });
+  print_errors("3 ms and more, quiet", rows, [&](const ValidationRow& row) {
+    return large(row) && !row.noisy;
+  });
   print_errors("below 3 ms", rows,
                [&](const ValidationRow& row) { return !large(row); });
+  print_errors("below 3 ms, quiet", rows, [&](const ValidationRow& row) {
+    return !large(row) && !row.noisy;
+  });
   int64_t small = 0, good_small = 0;
   for (const ValidationRow& row : rows) {
     if (large(row)) continue;

@@ -1,11 +1,15 @@
 #include "calibration/latency/estimator/validation.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <memory>
 #include <numeric>
 
+#include "calibration/latency/bench.h"
+#include "calibration/latency/probe/reference_kernel.h"
 #include "calibration/latency/session.h"
+#include "calibration/latency/statistics.h"
 #include "passes/ir/shape_inference.h"
 
 namespace lathe::latency {
@@ -15,37 +19,88 @@ namespace {
 constexpr double kAgree = 0.02;
 constexpr int kMostPasses = 5;
 
-struct Opened {
-  std::unique_ptr<Session> session;
-  NamedTensors inputs;
+// As for the profile itself: a turn counts when the reference kernel beside it
+// took at most this much more than its low quantile.
+constexpr double kMaxDrift = 0.05, kLowQuantile = 0.1;
+constexpr double kTurnSeconds = 0.02, kWarmUpSeconds = 0.005;
+constexpr int kTurnRuns = 3;       // at least
+constexpr size_t kLeastRuns = 10;  // of a pass
+
+class Subject {
+ public:
+  Subject(const ir::Model& model, const ValidationOptions& options,
+          const std::string& name)
+      : seconds_(options.seconds) {
+    SessionOptions session;
+    session.threads = options.threads;
+    session_ = Session::open(model, session, name);
+    bound_ = session_->bind(random_inputs(
+        model, ir::default_input_shapes(model, {}), options.seed));
+    const auto start = Clock::now();
+    do {
+      bound_->run();
+    } while (seconds_since(start) < kWarmUpSeconds);
+  }
+
+  bool done() const { return spent_ >= seconds_ && count_ >= kLeastRuns; }
+
+  void take_turn(ReferenceKernel& reference, std::vector<double>& references) {
+    const double before = reference.time_us();
+    bound_->run();  // brings the caches back
+    Turn turn;
+    const auto start = Clock::now();
+    while (seconds_since(start) < kTurnSeconds ||
+           turn.times_us.size() < static_cast<size_t>(kTurnRuns)) {
+      const auto run_start = Clock::now();
+      bound_->run();
+      turn.times_us.push_back(seconds_since(run_start) * 1e6);
+    }
+    spent_ += seconds_since(start);
+    count_ += turn.times_us.size();
+    const double after = reference.time_us();
+    for (double time : {before, after})
+      references.insert(
+          std::upper_bound(references.begin(), references.end(), time), time);
+    turn.reference_us = (before + after) / 2;
+    turns_.push_back(std::move(turn));
+  }
+
+  struct Result {
+    double low_us = 0;
+    bool noisy = false;  // no turn was quiet
+  };
+  Result result(const std::vector<double>& references) const {
+    const double limit = (1 + kMaxDrift) * quantile(references, kLowQuantile);
+    Result result;
+    std::vector<double> quiet, all;
+    for (const Turn& turn : turns_) {
+      all.insert(all.end(), turn.times_us.begin(), turn.times_us.end());
+      if (turn.reference_us <= limit)
+        quiet.insert(quiet.end(), turn.times_us.begin(), turn.times_us.end());
+    }
+    result.noisy = quiet.empty();
+    std::vector<double>& chosen = quiet.empty() ? all : quiet;
+    std::sort(chosen.begin(), chosen.end());
+    result.low_us = quantile(chosen, kLowQuantile);
+    return result;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  }
+  struct Turn {
+    std::vector<double> times_us;
+    double reference_us = 0;
+  };
+  double seconds_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<Session::Bound> bound_;
+  std::vector<Turn> turns_;
+  double spent_ = 0;
+  size_t count_ = 0;
 };
-
-Opened open(const ir::Model& model, const ValidationOptions& options,
-            const std::string& name) {
-  SessionOptions session;
-  session.threads = options.threads;
-  Opened opened;
-  opened.inputs =
-      random_inputs(model, ir::default_input_shapes(model, {}), options.seed);
-  opened.session = Session::open(model, session, name);
-  return opened;
-}
-
-// Counts up in steps of one network; bench's own bar would start anew for
-// each group.
-std::vector<MeasuredLatency> measure(const std::vector<Opened>& group,
-                                     const ValidationOptions& options,
-                                     const CancelToken* cancel) {
-  std::vector<BenchSubject> subjects;
-  for (const Opened& opened : group)
-    subjects.push_back({"", opened.session.get(), opened.inputs});
-  BenchOptions bench_options;
-  bench_options.threads = options.threads;
-  bench_options.min_seconds = options.seconds;
-  bench_options.seed = options.seed;
-  bench_options.min_runs = 10;
-  return bench(subjects, bench_options, silent_progress(), cancel);
-}
 
 ValidationError errors_of(const std::vector<double>& errors) {
   ValidationError result;
@@ -80,6 +135,12 @@ std::vector<double> ranks(std::span<const double> values) {
 
 }  // namespace
 
+void ValidationRow::add_pass(double low_us, bool noisy_pass) {
+  if (passes_us.empty() || low_us < passes_us.front()) noisy = noisy_pass;
+  passes_us.insert(std::upper_bound(passes_us.begin(), passes_us.end(), low_us),
+                   low_us);
+}
+
 std::vector<ValidationRow> validate_estimates(
     const LatencyModel& device, std::span<const ValidationSubject> subjects,
     const ValidationOptions& options, ProgressSink& progress,
@@ -89,12 +150,14 @@ std::vector<ValidationRow> validate_estimates(
   const auto group_size = static_cast<size_t>(std::max(1, options.group));
   std::vector<size_t> todo(subjects.size());
   std::iota(todo.begin(), todo.end(), size_t{0});
+  ReferenceKernel reference;
+  std::vector<double> references;  // sorted
   for (int pass = 0; pass < kMostPasses && !todo.empty(); ++pass) {
     for (size_t start = 0; start < todo.size(); start += group_size) {
-      if (cancel) cancel->check();
       const size_t end = std::min(todo.size(), start + group_size);
-      std::vector<Opened> group;
+      std::vector<Subject> group;
       for (size_t at = start; at < end; ++at) {
+        if (cancel) cancel->check();
         const ValidationSubject& subject = subjects[todo[at]];
         ValidationRow& row = rows[todo[at]];
         const ir::Model model = subject.build();
@@ -104,17 +167,20 @@ std::vector<ValidationRow> validate_estimates(
           row.estimate = estimate.latency;
           row.unseen_share = estimate.unseen_share;
         }
-        group.push_back(open(model, options, subject.name));
+        group.emplace_back(model, options, subject.name);
       }
-      const auto measured = measure(group, options, cancel);
+      for (bool busy = true; busy;) {
+        busy = false;
+        for (Subject& subject : group) {
+          if (cancel) cancel->check();
+          if (subject.done()) continue;
+          subject.take_turn(reference, references);
+          busy |= !subject.done();
+        }
+      }
       for (size_t at = start; at < end; ++at) {
-        ValidationRow& row = rows[todo[at]];
-        const MeasuredLatency& latency = measured[at - start];
-        row.passes_us.insert(
-            std::upper_bound(row.passes_us.begin(), row.passes_us.end(),
-                             latency.p10_us),
-            latency.p10_us);
-        row.noisy |= latency.noisy;
+        const Subject::Result result = group[at - start].result(references);
+        rows[todo[at]].add_pass(result.low_us, result.noisy);
       }
       if (pass < 2) progress.advance(end - start);
     }

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "calibration/latency/bench.h"
 #include "calibration/latency/estimator/kernel_predictor.h"
+#include "passes/base/progress.h"
 #include "passes/ir/graph.h"
 #include "passes/latency_model.h"
 
@@ -26,11 +26,14 @@ struct ValidationRow {
   std::string name;
   LatencyEstimate estimate;
   double unseen_share = 0;
-  // The 10th percentile of each pass, fastest first: the time without a
-  // neighbour on the core, which is what a profile estimates. A median of a
+  // The 10th percentile of each pass, of its turns beside a quiet reference
+  // kernel where there are any; fastest first. That is the time without a
+  // neighbour on the core, which is what a profile estimates; a median of a
   // shared machine is a mixture of both.
   std::vector<double> passes_us;
-  bool noisy = false;
+  bool noisy = false;  // no turn of the fastest pass was quiet
+
+  void add_pass(double low_us, bool noisy_pass);
 
   double measured_us() const { return passes_us.front(); }
   double repeated_us() const { return passes_us[1]; }  // the next best
