@@ -148,18 +148,18 @@ std::vector<ValidationRow> validate_estimates(
   std::vector<ValidationRow> rows(subjects.size());
   progress.begin("validate", 2 * subjects.size());
   const auto group_size = static_cast<size_t>(std::max(1, options.group));
-  std::vector<size_t> todo(subjects.size());
-  std::iota(todo.begin(), todo.end(), size_t{0});
+  std::vector<size_t> waiting(subjects.size());
+  std::iota(waiting.begin(), waiting.end(), size_t{0});
   ReferenceKernel reference;
   std::vector<double> references;  // sorted
-  for (int pass = 0; pass < kMostPasses && !todo.empty(); ++pass) {
-    for (size_t start = 0; start < todo.size(); start += group_size) {
-      const size_t end = std::min(todo.size(), start + group_size);
+  for (int pass = 0; pass < kMostPasses && !waiting.empty(); ++pass) {
+    for (size_t start = 0; start < waiting.size(); start += group_size) {
+      const size_t end = std::min(waiting.size(), start + group_size);
       std::vector<Subject> group;
       for (size_t at = start; at < end; ++at) {
         if (cancel) cancel->check();
-        const ValidationSubject& subject = subjects[todo[at]];
-        ValidationRow& row = rows[todo[at]];
+        const ValidationSubject& subject = subjects[waiting[at]];
+        ValidationRow& row = rows[waiting[at]];
         const ir::Model model = subject.build();
         if (pass == 0) {
           const GraphEstimate estimate = device.estimate(model);
@@ -180,12 +180,12 @@ std::vector<ValidationRow> validate_estimates(
       }
       for (size_t at = start; at < end; ++at) {
         const Subject::Result result = group[at - start].result(references);
-        rows[todo[at]].add_pass(result.low_us, result.noisy);
+        rows[waiting[at]].add_pass(result.low_us, result.noisy);
       }
       if (pass < 2) progress.advance(end - start);
     }
     if (pass > 0)
-      std::erase_if(todo, [&](size_t i) {
+      std::erase_if(waiting, [&](size_t i) {
         return rows[i].repeated_us() <= (1 + kAgree) * rows[i].measured_us();
       });
   }
