@@ -55,6 +55,9 @@ int64_t width_within(NetworkBuilder& b, double share, double cost,
                      double most = 640);
 double area(const ir::Value* image);
 
+// [1, C, frames] to [1, C], the mean of the frames.
+ir::Value* pool_frames(NetworkBuilder& b, ir::Value* x);
+
 // Squeeze and excitation; `gate` as NetworkBuilder::activate.
 ir::Value* add_gate(NetworkBuilder& b, ir::Value* x, int64_t squeezed,
                     const char* inner, const char* gate);

@@ -282,8 +282,9 @@ void add_movement(NetworkBuilder& b) {
       }
       default:
         if (d[2] * d[3] * d[1] < 100000)
-          x = b.resize(x, b.pick<int64_t>({2, 2, 3}),
-                       b.chance(0.5) ? "nearest" : "linear");
+          // Not linear: the runtime moves transposes behind it and then
+          // refuses the scales.
+          x = b.resize(x, b.pick<int64_t>({2, 2, 3}), "nearest");
         else
           x = b.unary("Neg", x);
     }

@@ -93,6 +93,12 @@ ir::Value* embed(NetworkBuilder& b, int64_t& tokens, int64_t width) {
 
 }  // namespace
 
+ir::Value* pool_frames(NetworkBuilder& b, ir::Value* x) {
+  Dims dims = {1, b.dim(x, 1)};
+  if (b.chance(0.5)) return b.reduce_mean(x, {2}, /*keep=*/false);
+  return b.reshape(b.op("GlobalAveragePool", {x}, {1, dims[1], 1}), dims);
+}
+
 void add_transformer(NetworkBuilder& b) {
   double macs = b.chance(0.25) ? b.draw_macs(2e5, 1e7) : b.draw_macs(1e7, 6e8);
   Attention a;
@@ -202,12 +208,7 @@ void add_speech(NetworkBuilder& b) {
     if (b.chance(0.2)) x = b.batch_norm(x);
     x = b.activate(x, act);
   }
-  ir::Value* pooled =
-      b.chance(0.5)
-          ? b.reduce_mean(x, {2}, /*keep=*/false)
-          : b.reshape(b.op("GlobalAveragePool", {x}, {1, b.dim(x, 1), 1}),
-                      {1, b.dim(x, 1)});
-  b.output(b.softmax(b.gemm(pooled, b.width(10, 200))));
+  b.output(b.softmax(b.gemm(pool_frames(b, x), b.width(10, 200))));
 }
 
 void add_recurrent(NetworkBuilder& b) {

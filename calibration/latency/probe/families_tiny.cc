@@ -107,12 +107,7 @@ void add_tiny_speech(NetworkBuilder& b) {
     }
     x = b.activate(x, "relu");
   }
-  ir::Value* pooled =
-      b.chance(0.5)
-          ? b.reduce_mean(x, {2}, /*keep=*/false)
-          : b.reshape(b.op("GlobalAveragePool", {x}, {1, b.dim(x, 1), 1}),
-                      {1, b.dim(x, 1)});
-  b.output(b.softmax(b.gemm(pooled, b.between(2, 40))));
+  b.output(b.softmax(b.gemm(pool_frames(b, x), b.between(2, 40))));
 }
 
 // A language model that reads a few tokens.

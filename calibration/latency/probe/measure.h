@@ -2,9 +2,9 @@
 //
 // Networks are taken in groups: A B C … A B C …, several rounds. A network's
 // turn runs it several times as it is (for the whole network's time) and as
-// often with the runtime's profiler (for its kernels'). A fixed reference kernel
-// is timed before, within and after each turn; a turn beside which it was slow
-// is dropped and repeated.
+// often with the runtime's profiler (for its kernels'). A fixed reference
+// kernel is timed before, within and after each turn; a turn beside which it
+// was slow is dropped and repeated.
 #pragma once
 
 #include <cstdint>
