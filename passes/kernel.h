@@ -36,7 +36,9 @@ struct KernelDescriptor {
   Precision precision = Precision::kFp32;
   Layout layout = Layout::kPlain;
 
-  // Windows: convolutions and pooling; also resize and reorders (sizes only).
+  // Windows: convolutions and pooling. Sizes alone: reorders and whatever works
+  // in the blocked layout. A resize's kernel are the pixels that one pixel is
+  // made of: 1 (nearest), 2 (linear) or 4 (cubic) along each axis.
   int64_t batch = 0;
   int64_t in_channels = 0, in_height = 0, in_width = 0;
   int64_t out_channels = 0, out_height = 0, out_width = 0;
@@ -47,7 +49,7 @@ struct KernelDescriptor {
 
   // Products: `matrices` times [rows, depth] x [depth, columns]. Transposes:
   // `matrices` times [rows, columns] runs change places; rows and columns 0
-  // where more than two axes move.
+  // where more than one axis moves.
   int64_t matrices = 0, rows = 0, depth = 0, columns = 0;
   bool transposed_a = false, transposed_b = false;
   bool constant_b = false;  // packed once, before the first run
@@ -59,7 +61,8 @@ struct KernelDescriptor {
   int64_t inputs = 0;    // activations read: Concat's branches, Add's terms
   // Elements that lie side by side in what is read and written alike: the run
   // that a broadcast, a Concat, a Split, a Transpose, a Softmax, a reduction
-  // works on at a time. 0 where it says nothing.
+  // works on at a time; of a quantization, what shares a scale. 0 where it says
+  // nothing.
   int64_t run = 0;
 
   // All weights plus the largest activations of the network around the kernel:

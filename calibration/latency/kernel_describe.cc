@@ -7,7 +7,6 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "calibration/latency/kernels.h"
 #include "passes/ir/op_table.h"
 
 namespace lathe::latency {
@@ -83,6 +82,16 @@ std::string conv_kind(const ir::Node& node, const ConvRow& row) {
 }
 
 bool is_view(std::string_view kind) { return kind == "reshape"; }
+
+// The runtime multiplies for the exponents 2 and 3 and calls pow() for others.
+std::string pow_kind(const ir::Node& node) {
+  const ir::Value* exponent = node.input(1);
+  if (!exponent || !exponent->has_initializer() ||
+      exponent->type.element_count() != 1)
+    return "pow";
+  const double value = exponent->tensor().to_doubles().front();
+  return value == 2 ? "square" : value == 3 ? "cube" : "pow";
+}
 
 Precision precision_of(ir::DataType type) {
   switch (type) {
@@ -160,8 +169,8 @@ int64_t recoded_flops(const ir::Node& node) {
 
 class Describer {
  public:
-  explicit Describer(const ir::Model& model)
-      : graph_(*model.graph), opset_(model.opset()) {}
+  Describer(const ir::Graph& graph, int64_t opset)
+      : graph_(graph), opset_(opset) {}
 
   std::vector<DescribedKernel> run() {
     std::vector<DescribedKernel> kernels;
@@ -314,13 +323,16 @@ class Describer {
     d.fused_add = node.input(3) != nullptr;
   }
 
-  static void add_subgraphs(const ir::Node& node, KernelDescriptor& d) {
+  // An If counts its dearer branch, a Loop or Scan its body once.
+  void add_subgraphs(const ir::Node& node, KernelDescriptor& d) const {
     int64_t flops = 0, bytes = 0;
     for (const ir::Graph* graph : node.subgraphs()) {
       int64_t inner_flops = 0, inner_bytes = 0;
-      for (const Kernel& inner : group_kernels(*graph)) {
-        inner_flops = saturating_add(inner_flops, inner.flops);
-        inner_bytes = saturating_add(inner_bytes, inner.bytes);
+      for (const DescribedKernel& inner : Describer(*graph, opset_).run()) {
+        const KernelDescriptor& k = inner.descriptor;
+        inner_flops = saturating_add(inner_flops, k.flops);
+        for (int64_t part : {k.bytes_in, k.bytes_weights, k.bytes_out})
+          inner_bytes = saturating_add(inner_bytes, part);
       }
       flops = std::max(flops, inner_flops);
       bytes = std::max(bytes, inner_bytes);
@@ -366,6 +378,7 @@ std::string kernel_kind(const ir::Node& node) {
   for (const ConvRow& row : kConvs)
     if (row.op == node.op_type) return conv_kind(node, row);
   std::string op = node.op_type;
+  if (op == "Pow") return pow_kind(node);
   if (op.starts_with("QLinear")) op = op.substr(7);
   for (const KindRow& row : kKinds)
     if (row.op == op) return std::string(row.kind);
@@ -373,7 +386,7 @@ std::string kernel_kind(const ir::Node& node) {
 }
 
 std::vector<DescribedKernel> describe_kernels(const ir::Model& optimized) {
-  return Describer(optimized).run();
+  return Describer(*optimized.graph, optimized.opset()).run();
 }
 
 void fix_old_initializers(ir::Model& model) {

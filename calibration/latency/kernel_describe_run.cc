@@ -26,12 +26,17 @@ size_t axis_of(int64_t axis, size_t rank) {
 
 // The innermost axes along which `part` is either spread over or read along
 // with the result, joined: what the runtime hands to a vector loop. 0: the
-// shapes are equal.
+// shapes are equal. Where the axes that `part` has (the last one for a scalar)
+// are all of one element, the runtime takes elements one by one.
 int64_t broadcast_run(const Dims& part, const Dims& out) {
   if (part.size() > out.size()) return 0;
   Dims wide(out.size() - part.size(), 1);
   wide.insert(wide.end(), part.begin(), part.end());
   if (wide == out) return 0;
+  const auto own = static_cast<ptrdiff_t>(std::max<size_t>(part.size(), 1));
+  if (std::all_of(out.end() - own, out.end(),
+                  [](int64_t size) { return size == 1; }))
+    return 1;
   int64_t run = 1;
   std::optional<bool> spread;
   for (size_t i = out.size(); i-- > 0;) {
@@ -120,6 +125,27 @@ std::optional<Permutation> permutation_of(const ir::Node& node) {
   return result;
 }
 
+// Whether one axis goes to another place and the others keep their order, axes
+// of one element counted: else the runtime moves element by element.
+bool moves_one_axis(const ir::Node& node) {
+  auto in = dims_of(node.input(0));
+  std::vector<int64_t> perm = node.attr_ints("perm");
+  if (!in) return false;
+  if (perm.empty())
+    for (size_t i = in->size(); i-- > 0;)
+      perm.push_back(static_cast<int64_t>(i));
+  size_t first = 0, end = perm.size();
+  while (first < end && perm[first] == static_cast<int64_t>(first)) ++first;
+  while (end > first && perm[end - 1] == static_cast<int64_t>(end - 1)) --end;
+  if (end - first < 2) return true;
+  auto steps = [&](size_t from, size_t to, int64_t by) {
+    for (size_t i = from; i < to; ++i)
+      if (perm[i] != static_cast<int64_t>(i) + by) return false;
+    return true;
+  };
+  return steps(first + 1, end, -1) || steps(first, end - 1, 1);
+}
+
 int64_t transpose_run(const ir::Node& node) {
   auto permutation = permutation_of(node);
   if (!permutation) return 0;
@@ -147,15 +173,16 @@ int64_t gather_run(const ir::Node& node) {
   return product_from(*table, std::min(axis + 1, table->size()));
 }
 
-// Expand and Tile: the trailing axes that are copied as they are.
+// Expand and Tile: the trailing axes that are copied as they are, and all of
+// the one that is repeated.
 int64_t repeat_run(const ir::Node& node) {
   auto in = dims_of(node.input(0)), out = dims_of(node.output());
   if (!in || !out || in->size() > out->size()) return 0;
   int64_t run = 1;
   for (size_t i = 0; i < in->size(); ++i) {
     int64_t a = (*in)[in->size() - 1 - i], b = (*out)[out->size() - 1 - i];
-    if (a != b) break;
     run = saturating_multiply(run, a);
+    if (a != b) break;
   }
   return run;
 }
@@ -184,6 +211,26 @@ int64_t trailing_run(const ir::Node& node, int64_t axis) {
   return product_from(*dims, axis_of(axis, dims->size()));
 }
 
+// What shares a scale; 0: all of it.
+int64_t scaled_run(const ir::Node& node) {
+  auto dims = dims_of(node.input(0)), scale = dims_of(node.input(1));
+  if (!dims || dims->empty() || !scale || product_from(*scale, 0) <= 1)
+    return 0;
+  return product_from(
+      *dims, std::min(axis_of(node.attr_int("axis", 1), dims->size()) + 1,
+                      dims->size()));
+}
+
+// A nearest neighbour is looked up for each element, unless both sides are
+// doubled.
+int64_t resize_run(const ir::Node& node) {
+  auto in = dims_of(node.input(0)), out = dims_of(node.output());
+  if (!in || !out || in->size() != 4 || out->size() != 4) return 0;
+  const bool doubles = (*out)[0] == (*in)[0] && (*out)[1] == (*in)[1] &&
+                       (*out)[2] == 2 * (*in)[2] && (*out)[3] == 2 * (*in)[3];
+  return doubles || node.attr_string("mode", "nearest") != "nearest" ? 0 : 1;
+}
+
 int64_t reduce_run(const ir::Node& node) {
   auto in = dims_of(node.input(0)), out = dims_of(node.output());
   if (!in || !out) return 0;
@@ -195,7 +242,7 @@ int64_t reduce_run(const ir::Node& node) {
 
 // Axes that stay in front are `matrices`; of two blocks that change places the
 // sizes are `rows` and `columns`; what stays behind is `run`. A permutation of
-// more blocks has neither rows nor columns.
+// more blocks, or one that moves several axes, has neither rows nor columns.
 void describe_transpose(const NodeView& view, KernelDescriptor& kernel) {
   if (kernel.kind != "transpose") return;
   auto permutation = permutation_of(view.node);
@@ -206,7 +253,7 @@ void describe_transpose(const NodeView& view, KernelDescriptor& kernel) {
   while (first < end && order[first] == first)
     kernel.matrices = saturating_multiply(kernel.matrices, sizes[first++]);
   while (end > first && order[end - 1] == end - 1) --end;
-  if (end - first != 2) return;
+  if (end - first != 2 || !moves_one_axis(view.node)) return;
   kernel.rows = sizes[first];
   kernel.columns = sizes[first + 1];
 }
@@ -219,8 +266,12 @@ int64_t contiguous_run(const NodeView& view) {
   if (kind == "transpose") return transpose_run(node);
   if (kind == "slice") return slice_run(node.input(0), node.output());
   if (kind == "pad") return slice_run(node.input(0), node.output());
+  if (kind == "resize" && view.layout != Layout::kBlocked)
+    return resize_run(node);
   if (kind == "gather") return gather_run(node);
   if (kind == "expand" || kind == "tile") return repeat_run(node);
+  if (kind == "quantize_linear" || kind == "dequantize_linear")
+    return scaled_run(node);
   if (kind == "softmax" || kind == "log_softmax" || kind == "hardmax")
     return softmax_run(view);
   if (kind.ends_with("layer_normalization"))

@@ -52,6 +52,12 @@ bool resizes_interleaved(const ir::Node& node) {
          (*in)[3] == (*out)[3] && (*in)[1] != (*out)[1];
 }
 
+// Pixels of the source, along an axis, that a resized pixel is made of.
+int64_t interpolation_window(const ir::Node& node) {
+  const std::string mode = node.attr_string("mode", "nearest");
+  return mode == "cubic" ? 4 : mode == "nearest" ? 1 : 2;
+}
+
 }  // namespace
 
 void describe_window(const NodeView& view, KernelDescriptor& kernel) {
@@ -60,11 +66,15 @@ void describe_window(const NodeView& view, KernelDescriptor& kernel) {
   size_t weight = weight_index(kernel, node);
   bool pool = kind.ends_with("_pool");
   bool global = pool && kind.starts_with("global_");
-  bool sizes_only = kind == "resize" || kind.starts_with("reorder_");
+  bool resize = kind == "resize";
+  bool sizes_only = resize || kind.starts_with("reorder_");
+  // Blocks of channels are whole, whatever is done with them.
+  sizes_only =
+      sizes_only || (!weight && !pool && view.layout == Layout::kBlocked);
   if (!weight && !pool && !sizes_only) return;
 
   bool last = view.channels_last;
-  if (kind == "resize" && resizes_interleaved(node)) {
+  if (resize && resizes_interleaved(node)) {
     last = true;
     kernel.layout = Layout::kInterleaved;
   }
@@ -79,6 +89,8 @@ void describe_window(const NodeView& view, KernelDescriptor& kernel) {
   kernel.out_channels = out->channels;
   kernel.out_height = out->height;
   kernel.out_width = out->width;
+  if (resize)
+    kernel.kernel_height = kernel.kernel_width = interpolation_window(node);
   if (sizes_only) return;
   if (global) {
     kernel.kernel_height = in->height;

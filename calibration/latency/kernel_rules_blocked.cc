@@ -275,6 +275,7 @@ class Blocker {
     Dims scales = {1, 1, (*out)[2] / (*in)[2], (*out)[3] / (*in)[3]};
     rules_.fuse(node, {}, "Upsample", kNchwcDomain, {node->input(0)});
     node->set_attr("scales", scales);
+    node->set_attr("mode", mode);
     note_use(node, 0);
     blocked_.insert(node->output());
   }

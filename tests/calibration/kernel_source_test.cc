@@ -44,6 +44,11 @@ TEST_CASE("the run of a broadcast is its innermost axes, joined") {
   CHECK(sum("2,3,4,5", "1") == 120);
   CHECK(sum("2,3,4,1", "3,4,1") == 12);
   CHECK(sum("2,3,4,5", "2,3,4,1") == 5);
+  // Runs begin at the axes that the operand has: these are of one element.
+  CHECK(sum("2,3,4,1", "1") == 1);
+  CHECK(sum("2,3,4,1", "") == 1);
+  CHECK(sum("2,3,1,1", "1,1") == 1);
+  CHECK(sum("2,3,1,1", "3,1,1") == 3);
 }
 
 TEST_CASE("the run of data movement") {
@@ -67,6 +72,80 @@ TEST_CASE("the run of data movement") {
                "5.0, 6.0} %y = Gather(%t, %i) output %y") == 2);
   CHECK(run_of("input %a: float[1,4] init %s = int64[2] {3, 4} "
                "%y = Expand(%a, %s) output %y") == 4);
+  CHECK(run_of("input %a: float[3,4] init %s = int64[2] {1, 2} "
+               "%y = Tile(%a, %s) output %y") == 4);
+}
+
+TEST_CASE("a transpose that moves several axes goes element by element") {
+  auto transpose = [](const std::string& dims, const std::string& perm) {
+    return only("input %a: float[" + dims + "] %y = Transpose(%a) {perm = [" +
+                perm + "]} output %y");
+  };
+  CHECK(transpose("1,6,4,5", "0,2,3,1").rows == 6);
+  CHECK(transpose("1,6,4,5", "0,2,3,1").columns == 20);
+  CHECK(transpose("1,6,4,5", "0,3,1,2").rows == 24);
+  // The same move of two axes, one of them of a single element.
+  CHECK(transpose("1,1,4,5", "0,2,3,1").run == 20);
+  CHECK(transpose("1,1,4,5", "0,3,1,2").rows == 4);
+  CHECK(transpose("1,1,4,5", "0,3,2,1").rows == 0);
+  CHECK(transpose("4,5", "1,0").rows == 4);
+  CHECK(transpose("2,4,5", "2,1,0").rows == 0);
+}
+
+TEST_CASE("a quantization's run is what shares a scale") {
+  const std::string codes = "init %s = float[3] {1.0, 2.0, 3.0} ";
+  CHECK(run_of(codes + "input %a: float[2,3,4] %y = QuantizeLinear(%a, %s) "
+                       "{axis = 1} output %y") == 4);
+  CHECK(run_of(codes + "input %a: int8[2,3] %y = DequantizeLinear(%a, %s) "
+                       "output %y") == 1);
+  CHECK(run_of("init %s = float[] {1.0} input %a: int8[2,3] "
+               "%y = DequantizeLinear(%a, %s) output %y") == 0);
+}
+
+TEST_CASE("powers of two and three are multiplications") {
+  auto kind = [](const std::string& exponent) {
+    return only("input %a: float[2,3] init %e = float[] {" + exponent +
+                "} %y = Pow(%a, %e) output %y")
+        .kind;
+  };
+  CHECK(kind("2.0") == "square");
+  CHECK(kind("3.0") == "cube");
+  CHECK(kind("0.5") == "pow");
+  CHECK(only("input %a: float[2,3] input %e: float[] %y = Pow(%a, %e) "
+             "output %y")
+            .kind == "pow");
+}
+
+TEST_CASE("a resize's window is what a pixel is made of") {
+  auto resize = [](const std::string& mode, const std::string& scales) {
+    return only("input %a: float[1,2,4,4] init %s = float[4] {1.0, 1.0, " +
+                scales + "} %y = Resize(%a, _, %s) {mode = \"" + mode +
+                "\"} output %y");
+  };
+  CHECK(resize("nearest", "2.0, 2.0").kernel_height == 1);
+  CHECK(resize("linear", "2.0, 2.0").kernel_height == 2);
+  CHECK(resize("cubic", "2.0, 2.0").kernel_width == 4);
+  // Doubling copies; any other neighbour is looked up.
+  CHECK(resize("nearest", "2.0, 2.0").run == 0);
+  CHECK(resize("nearest", "3.0, 3.0").run == 1);
+  CHECK(resize("linear", "3.0, 3.0").run == 0);
+}
+
+TEST_CASE("what works on blocks of channels says how many channels") {
+  ir::Model model = test::model_of(
+      "graph g { input %a: float[1,3,8,8] "
+      "%b = com.microsoft.nchwc::ReorderInput(%a) "
+      "%c = Sigmoid(%b) output %c }");
+  ir::infer_shapes(model);
+  for (ir::Value* value : model.graph->values())
+    value->type.shape = ir::to_shape({1, 3, 8, 8});
+  const auto kernels = latency::describe_kernels(model);
+  REQUIRE(kernels.size() == 2);
+  CHECK(kernels[1].descriptor.layout == Layout::kBlocked);
+  CHECK(kernels[1].descriptor.in_channels == 3);
+  CHECK(kernels[1].descriptor.out_channels == 3);
+  CHECK(kernels[1].descriptor.out_height == 8);
+  CHECK(kernels[1].descriptor.kernel_height == 0);
 }
 
 TEST_CASE("the run of a reduction is what is reduced") {
