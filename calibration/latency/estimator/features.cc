@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "calibration/latency/estimator/features_work.h"
 
@@ -37,6 +38,16 @@ constexpr double kNearLimit = 2 << 20, kFarLimit = 12 << 20;
 // Scales, pads and axes: read with the instructions, not from memory.
 constexpr double kSmallConstants = 96;
 
+// Rows, planes or runs this many bytes apart share a cache's sets.
+constexpr int64_t kPage = 4096;
+
+// log2 of the largest power of two, up to a page, that the distance between
+// channels is a multiple of.
+float alignment(int64_t height, int64_t width, int64_t bytes) {
+  const int64_t plane = height * width * bytes;
+  return plane > 0 ? log2of(std::gcd(plane, kPage)) : 0.0f;
+}
+
 // Steps of its loops that start anew.
 double runs_of(const KernelDescriptor& k) {
   if (k.matrices > 1) return static_cast<double>(k.matrices);
@@ -56,7 +67,8 @@ struct KernelView {
         family(family_of(kernel.kind)),
         work(work_of(kernel, family, vector_lanes)),
         traffic(traffic_of(kernel, vector_lanes)),
-        elements(static_cast<double>(kernel.elements)),
+        elements(static_cast<double>(kernel.elements) *
+                 whole_blocks(kernel, vector_lanes)),
         weights(static_cast<double>(kernel.bytes_weights)),
         bytes(traffic.in + traffic.out + weights),
         weights_distance(static_cast<double>(
@@ -160,10 +172,7 @@ const std::array<FeatureRow, kFeatures> kFeatureRows = {{
      [](const KernelView& v) -> float {
        return log1(static_cast<double>(v.k.working_set) / 4096);
      }},
-    {"elements",
-     [](const KernelView& v) -> float {
-       return log1(static_cast<double>(v.k.elements));
-     }},
+    {"elements", [](const KernelView& v) -> float { return log1(v.elements); }},
     {"run",
      [](const KernelView& v) -> float {
        return log1(static_cast<double>(v.k.run));
@@ -325,6 +334,14 @@ const std::array<FeatureRow, kFeatures> kFeatureRows = {{
     {"traffic",
      [](const KernelView& v) -> float {
        return log1(static_cast<double>(v.k.traffic) / 4096);
+     }},
+    {"in_alignment",
+     [](const KernelView& v) -> float {
+       return alignment(v.k.in_height, v.k.in_width, 4);
+     }},
+    {"out_alignment",
+     [](const KernelView& v) -> float {
+       return alignment(v.k.out_height, v.k.out_width, 4);
      }},
 }};
 

@@ -57,7 +57,7 @@ struct FeatureRow {
   const char* name;
   float (*value)(const KernelView& view);
 };
-inline constexpr size_t kFeatures = 55;
+inline constexpr size_t kFeatures = 57;
 using Features = std::array<float, kFeatures>;
 extern const std::array<FeatureRow, kFeatures> kFeatureRows;
 

@@ -13,6 +13,9 @@ constexpr std::array<const char*, 15> kFamilies = {
     "movement",    "reorder",   "conversion",  "reduction",
     "recurrent",   "view",      "other"};
 
+// Of products with a single row: reading the weights is all there is to do.
+constexpr const char* kVector = "vector/";
+
 struct FamilyRow {
   Family family;
   const char* kinds;  // separated by blanks
@@ -33,7 +36,7 @@ constexpr FamilyRow kKinds[] = {
      "sum mean equal less greater where hard_sigmoid hard_swish "
      "prelu not and or xor floor ceil round sign less_or_equal "
      "greater_or_equal thresholded_relu batch_normalization "
-     "shrink is_nan is_inf bitwise_and bitwise_or"},
+     "shrink is_nan is_inf bitwise_and bitwise_or square cube"},
     {Family::kCostly,
      "sigmoid tanh gelu fast_gelu bias_gelu erf exp log pow sqrt "
      "div reciprocal silu quick_gelu softplus softsign elu selu "
@@ -101,11 +104,18 @@ std::string cell_of(const KernelDescriptor& kernel) {
       if (kernel.kind == "transpose" && kernel.rows == 0)
         name += kernel.run >= kernel.elements ? "copied/" : "permuted/";
       break;
+    case Family::kConvolution:
+      name += kernel.kind + '/';
+      if (kernel.batch * kernel.out_height * kernel.out_width == 1)
+        name += kVector;
+      break;
     case Family::kProduct:
       if (kernel.kind == "gemm" || kernel.kind == "matmul")
         name += kernel.constant_b ? "packed/" : "unpacked/";
       else
         name += kernel.kind + '/';
+      if (kernel.matrices * kernel.rows == 1 && kernel.constant_b)
+        name += kVector;
       break;
     default:
       name += kernel.kind + '/';

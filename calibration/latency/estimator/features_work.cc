@@ -152,11 +152,12 @@ Work work_of(const KernelDescriptor& k, Family family, int lanes) {
       family == Family::kGrouped || family == Family::kTransposedConvolution)
     return convolution_work(k, family, lanes);
   Work work;
-  work.flops_padded = work.flops_tiled = static_cast<double>(k.flops);
+  const double whole = whole_blocks(k, lanes);
+  work.flops_padded = work.flops_tiled = whole * static_cast<double>(k.flops);
   work.rows = k.rows;
   work.columns = k.columns;
   if (k.kernel_height > 0) {
-    work.taps = static_cast<double>(k.elements) *
+    work.taps = whole * static_cast<double>(k.elements) *
                 static_cast<double>(k.kernel_height * k.kernel_width);
     work.rows = k.out_height * k.out_width;
   }
@@ -180,6 +181,11 @@ Traffic traffic_of(const KernelDescriptor& k, int lanes) {
     traffic.out *=
         padded(k.out_channels, lanes) / static_cast<double>(k.out_channels);
   return traffic;
+}
+
+double whole_blocks(const KernelDescriptor& k, int lanes) {
+  if (k.layout != Layout::kBlocked || k.out_channels <= 0) return 1;
+  return padded(k.out_channels, lanes) / static_cast<double>(k.out_channels);
 }
 
 bool is_costly(std::string_view activation) {

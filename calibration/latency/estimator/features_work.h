@@ -37,6 +37,9 @@ struct Traffic {
 };
 Traffic traffic_of(const KernelDescriptor& k, int lanes);
 
+// Elements in memory over those of the result: blocks of channels are whole.
+double whole_blocks(const KernelDescriptor& k, int lanes);
+
 bool is_costly(std::string_view activation);
 // How often an activation goes over the result in a pass of its own: the
 // blocked kernels apply a Relu on the way.

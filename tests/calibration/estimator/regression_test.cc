@@ -161,6 +161,17 @@ TEST_CASE("features have a name each, and cells one place") {
   CHECK(cell_of(k) == "elementwise/fp32/blocked");
   k.kind = "gemm";
   CHECK(cell_of(k) == "product/unpacked/fp32/blocked");
+  k.matrices = k.rows = 1;
+  k.constant_b = true;
+  k.layout = Layout::kPlain;
+  CHECK(cell_of(k) == "product/packed/vector/fp32/plain");
+  k.rows = 2;
+  CHECK(cell_of(k) == "product/packed/fp32/plain");
+  k.kind = "conv2d";
+  k.batch = k.out_height = k.out_width = 1;
+  CHECK(cell_of(k) == "convolution/conv2d/vector/fp32/plain");
+  k.layout = Layout::kBlocked;
+  k.rows = 0;
   CHECK(family_of("com.example.Mystery") == Family::kOther);
   k.kind = "transpose";
   k.elements = k.run = 64;
@@ -169,6 +180,38 @@ TEST_CASE("features have a name each, and cells one place") {
   CHECK(cell_of(k) == "movement/transpose/permuted/fp32/blocked");
   k.rows = 8;
   CHECK(cell_of(k) == "movement/transpose/fp32/blocked");
+}
+
+TEST_CASE("channels that do not fill their block are computed all the same") {
+  KernelDescriptor k;
+  k.kind = "sigmoid";
+  k.layout = Layout::kBlocked;
+  k.elements = k.flops = 300;
+  k.bytes_in = k.bytes_out = 1200;
+  k.in_channels = k.out_channels = 12;
+  const Terms narrow = physical_terms(k, 16);
+  k.in_channels = k.out_channels = 16;
+  k.elements = k.flops = 400;
+  k.bytes_in = k.bytes_out = 1600;
+  CHECK(narrow == physical_terms(k, 16));
+}
+
+TEST_CASE("planes whole pages apart are told from others") {
+  KernelDescriptor k;
+  k.kind = "reorder_output";
+  auto alignment = [&](int64_t side) {
+    k.out_height = k.out_width = side;
+    for (size_t i = 0; i < kFeatures; ++i)
+      if (std::string_view("out_alignment") == kFeatureRows[i].name)
+        return kernel_features(k, 16)[i];
+    FAIL("no such feature");
+    return 0.0f;
+  };
+  CHECK(alignment(160) == 12);  // 25 pages
+  CHECK(alignment(128) == 12);
+  CHECK(alignment(56) == 8);
+  CHECK(alignment(7) == 2);
+  CHECK(alignment(0) == 0);
 }
 
 TEST_CASE("what waits in a cache costs less than what was evicted") {
