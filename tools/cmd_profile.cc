@@ -197,14 +197,14 @@ void print_validation(const std::vector<latency::ValidationRow>& rows,
     for (const latency::ValidationRow& row : rows)
       json["models"].push_back({{"path", row.name},
                                 {"measured_latency_us", row.measured_us()},
-                                {"again_latency_us", row.repeated_us()},
+                                {"again_latency_us", row.passes[1].low_us},
                                 {"estimated_latency_us",
                                  {{"p5", row.estimate.p5_us},
                                   {"p50", row.estimate.p50_us},
                                   {"p95", row.estimate.p95_us}}},
                                 {"error", row.error()},
                                 {"unseen_share", row.unseen_share},
-                                {"noisy", row.noisy}});
+                                {"noisy", row.noisy()}});
     json["errors"] = error_json(error);
     json["errors"]["coverage"] = error.coverage;
     json["noise_floor"] = error_json(floor);
@@ -219,15 +219,15 @@ void print_validation(const std::vector<latency::ValidationRow>& rows,
                format_latency_us(row.estimate.p5_us),
                format_latency_us(row.estimate.p95_us),
                fmt::format("{:+.1f}%", 100 * row.error()),
-               fmt::format("{:+.1f}%",
-                           100 * (row.repeated_us() / row.measured_us() - 1)),
-               percent(row.unseen_share) + (row.noisy ? " noisy" : "")});
+               fmt::format("{:+.1f}%", 100 * row.repeat_error()),
+               percent(row.unseen_share) + (row.noisy() ? " noisy" : "")});
   print_result(
       table.text() +
       fmt::format(
           "\n{} models: MAPE {}, RMSPE {}, within 5% {}, within 10% "
-          "{}, in p5..p95 {}\nmeasured: 10th percentile of the runs in the "
-          "fastest pass; 'again': the next fastest against it, MAPE {}\n{} "
+          "{}, in p5..p95 {}\nmeasured: 10th percentile of the runs, median of "
+          "the quiet passes; 'again': the second pass against the first, MAPE "
+          "{}\n{} "
           "'{}', {} thread{}\n",
           rows.size(), percent(error.mape), percent(error.rmspe),
           percent(error.within_5), percent(error.within_10),

@@ -127,9 +127,8 @@ void compare(const LatencyModel& device, const Options& options) {
         "{:<44} {:>9.1f}u {:>9.1f}u {:>+7.1f}% {:>9.1f}u {:>9.1f}u {:>+7.1f}% "
         "{:>6.1f}%{}\n",
         row.name, row.measured_us(), row.estimate.p50_us, 100 * row.error(),
-        row.estimate.p5_us, row.estimate.p95_us,
-        100 * (row.repeated_us() / row.measured_us() - 1),
-        100 * row.unseen_share, row.noisy ? " noisy" : "");
+        row.estimate.p5_us, row.estimate.p95_us, 100 * row.repeat_error(),
+        100 * row.unseen_share, row.noisy() ? " noisy" : "");
   fmt::print("\nmeasured and estimated within {:.0f} s\n",
              seconds_since(start));
   const auto large = [](const ValidationRow& row) {
@@ -144,12 +143,12 @@ void compare(const LatencyModel& device, const Options& options) {
     return large(row) && is_int8(row);
   });
   print_errors("3 ms and more, quiet", rows, [&](const ValidationRow& row) {
-    return large(row) && !row.noisy;
+    return large(row) && !row.noisy();
   });
   print_errors("below 3 ms", rows,
                [&](const ValidationRow& row) { return !large(row); });
   print_errors("below 3 ms, quiet", rows, [&](const ValidationRow& row) {
-    return !large(row) && !row.noisy;
+    return !large(row) && !row.noisy();
   });
   int64_t small = 0, good_small = 0;
   for (const ValidationRow& row : rows) {
@@ -183,17 +182,18 @@ void rank(const LatencyModel& device, const Options& options) {
     validation.seconds = options.seconds;
     const auto rows = latency::validate_estimates(
         device, list, validation, silent_progress(), /*cancel=*/nullptr);
-    std::vector<double> estimated, measured, repeated;
+    std::vector<double> estimated, measured, first, second;
     for (const ValidationRow& row : rows) {
       estimated.push_back(row.estimate.p50_us);
       measured.push_back(row.measured_us());
-      repeated.push_back(row.repeated_us());
+      first.push_back(row.passes[0].low_us);
+      second.push_back(row.passes[1].low_us);
     }
     fmt::print(
         "ranking, {} random-width {}: Spearman {:.4f} (the two "
         "measurements of each: {:.4f})\n",
         rows.size(), name, latency::spearman(estimated, measured),
-        latency::spearman(measured, repeated));
+        latency::spearman(first, second));
     print_errors(name, rows, {});
   }
 }

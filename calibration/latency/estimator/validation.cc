@@ -15,14 +15,13 @@
 namespace lathe::latency {
 namespace {
 
-// A network is measured again while its two fastest passes differ by more.
+// A network is measured again while its last two passes differ by more.
 constexpr double kAgree = 0.02;
 constexpr int kMostPasses = 5;
 
-// As for the profile itself: a turn counts when the reference kernel beside it
-// took at most this much more than its low quantile.
-constexpr double kMaxDrift = 0.05, kLowQuantile = 0.1;
-constexpr double kTurnSeconds = 0.02, kWarmUpSeconds = 0.005;
+constexpr double kLowQuantile = 0.1;
+constexpr double kTurnSeconds = 0.02, kWarmUpSeconds = 0.005,
+                 kSettleSeconds = 0.005;
 constexpr int kTurnRuns = 3;       // at least
 constexpr size_t kLeastRuns = 10;  // of a pass
 
@@ -30,7 +29,7 @@ class Subject {
  public:
   Subject(const ir::Model& model, const ValidationOptions& options,
           const std::string& name)
-      : seconds_(options.seconds) {
+      : threads_(options.threads), seconds_(options.seconds) {
     SessionOptions session;
     session.threads = options.threads;
     session_ = Session::open(model, session, name);
@@ -44,9 +43,9 @@ class Subject {
 
   bool done() const { return spent_ >= seconds_ && count_ >= kLeastRuns; }
 
-  void take_turn(ReferenceKernel& reference, std::vector<double>& references) {
+  void take_turn(QuietReference& reference) {
     const double before = reference.time_us();
-    bound_->run();  // brings the caches back
+    settle();
     Turn turn;
     const auto start = Clock::now();
     while (seconds_since(start) < kTurnSeconds ||
@@ -57,36 +56,32 @@ class Subject {
     }
     spent_ += seconds_since(start);
     count_ += turn.times_us.size();
-    const double after = reference.time_us();
-    for (double time : {before, after})
-      references.insert(
-          std::upper_bound(references.begin(), references.end(), time), time);
-    turn.reference_us = (before + after) / 2;
+    turn.reference_us = (before + reference.time_us()) / 2;
     turns_.push_back(std::move(turn));
   }
 
-  struct Result {
-    double low_us = 0;
-    bool noisy = false;  // no turn was quiet
-  };
-  Result result(const std::vector<double>& references) const {
-    const double limit = (1 + kMaxDrift) * quantile(references, kLowQuantile);
-    Result result;
+  ValidationRow::Pass result(const QuietReference& reference) const {
     std::vector<double> quiet, all;
     for (const Turn& turn : turns_) {
       all.insert(all.end(), turn.times_us.begin(), turn.times_us.end());
-      if (turn.reference_us <= limit)
+      if (reference.is_quiet(turn.reference_us))
         quiet.insert(quiet.end(), turn.times_us.begin(), turn.times_us.end());
     }
-    result.noisy = quiet.empty();
     std::vector<double>& chosen = quiet.empty() ? all : quiet;
     std::sort(chosen.begin(), chosen.end());
-    result.low_us = quantile(chosen, kLowQuantile);
-    return result;
+    return {quantile(chosen, kLowQuantile), quiet.empty()};
   }
 
  private:
   using Clock = std::chrono::steady_clock;
+  // Brings the caches back and, with more threads, waits until the workers of
+  // the session before no longer look for work.
+  void settle() {
+    const auto start = Clock::now();
+    do {
+      bound_->run();
+    } while (threads_ > 1 && seconds_since(start) < kSettleSeconds);
+  }
   static double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
@@ -94,6 +89,7 @@ class Subject {
     std::vector<double> times_us;
     double reference_us = 0;
   };
+  int threads_;
   double seconds_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<Session::Bound> bound_;
@@ -135,10 +131,18 @@ std::vector<double> ranks(std::span<const double> values) {
 
 }  // namespace
 
-void ValidationRow::add_pass(double low_us, bool noisy_pass) {
-  if (passes_us.empty() || low_us < passes_us.front()) noisy = noisy_pass;
-  passes_us.insert(std::upper_bound(passes_us.begin(), passes_us.end(), low_us),
-                   low_us);
+bool ValidationRow::noisy() const {
+  return std::all_of(passes.begin(), passes.end(),
+                     [](const Pass& pass) { return pass.noisy; });
+}
+
+double ValidationRow::measured_us() const {
+  const bool none_quiet = noisy();
+  std::vector<double> times;
+  for (const Pass& pass : passes)
+    if (none_quiet || !pass.noisy) times.push_back(pass.low_us);
+  std::sort(times.begin(), times.end());
+  return quantile(times, none_quiet ? 0 : 0.5);
 }
 
 std::vector<ValidationRow> validate_estimates(
@@ -150,8 +154,7 @@ std::vector<ValidationRow> validate_estimates(
   const auto group_size = static_cast<size_t>(std::max(1, options.group));
   std::vector<size_t> waiting(subjects.size());
   std::iota(waiting.begin(), waiting.end(), size_t{0});
-  ReferenceKernel reference;
-  std::vector<double> references;  // sorted
+  QuietReference reference;
   for (int pass = 0; pass < kMostPasses && !waiting.empty(); ++pass) {
     for (size_t start = 0; start < waiting.size(); start += group_size) {
       const size_t end = std::min(waiting.size(), start + group_size);
@@ -174,19 +177,18 @@ std::vector<ValidationRow> validate_estimates(
         for (Subject& subject : group) {
           if (cancel) cancel->check();
           if (subject.done()) continue;
-          subject.take_turn(reference, references);
+          subject.take_turn(reference);
           busy |= !subject.done();
         }
       }
-      for (size_t at = start; at < end; ++at) {
-        const Subject::Result result = group[at - start].result(references);
-        rows[waiting[at]].add_pass(result.low_us, result.noisy);
-      }
+      for (size_t at = start; at < end; ++at)
+        rows[waiting[at]].passes.push_back(group[at - start].result(reference));
       if (pass < 2) progress.advance(end - start);
     }
     if (pass > 0)
       std::erase_if(waiting, [&](size_t i) {
-        return rows[i].repeated_us() <= (1 + kAgree) * rows[i].measured_us();
+        const double last = rows[i].passes.back().low_us;
+        return std::abs(last / rows[i].passes.rbegin()[1].low_us - 1) <= kAgree;
       });
   }
   progress.end();
@@ -215,8 +217,7 @@ ValidationError noise_floor(
     const std::function<bool(const ValidationRow&)>& keep) {
   std::vector<double> errors;
   for (const ValidationRow& row : rows)
-    if (!keep || keep(row))
-      errors.push_back(row.repeated_us() / row.measured_us() - 1);
+    if (!keep || keep(row)) errors.push_back(row.repeat_error());
   return errors_of(errors);
 }
 

@@ -26,18 +26,25 @@ struct ValidationRow {
   std::string name;
   LatencyEstimate estimate;
   double unseen_share = 0;
-  // The 10th percentile of each pass, of its turns beside a quiet reference
-  // kernel where there are any; fastest first. That is the time without a
-  // neighbour on the core, which is what a profile estimates; a median of a
-  // shared machine is a mixture of both.
-  std::vector<double> passes_us;
-  bool noisy = false;  // no turn of the fastest pass was quiet
+  // One session: the 10th percentile of its runs, in turns beside a quiet
+  // reference kernel where there were any. That is the time without a neighbour
+  // on the core, which is what a profile estimates; a median of a shared
+  // machine is a mixture of both.
+  struct Pass {
+    double low_us = 0;
+    bool noisy = false;  // no turn was quiet
+  };
+  std::vector<Pass> passes;  // at least two, in order
 
-  void add_pass(double low_us, bool noisy_pass);
-
-  double measured_us() const { return passes_us.front(); }
-  double repeated_us() const { return passes_us[1]; }  // the next best
+  // The median of the quiet passes (sessions lie elsewhere in memory and differ
+  // by a few percent); the fastest where none was quiet.
+  double measured_us() const;
+  bool noisy() const;  // no pass was quiet
   double error() const { return estimate.p50_us / measured_us() - 1; }
+  // The same network timed twice: the second pass over the first, minus 1.
+  double repeat_error() const {
+    return passes[1].low_us / passes[0].low_us - 1;
+  }
 };
 
 struct ValidationOptions {
@@ -48,7 +55,7 @@ struct ValidationOptions {
 };
 
 // Measures every subject twice, a whole pass over all before the next, and
-// those whose two fastest passes differ up to three times more; estimates it.
+// those whose last two passes differ up to three times more; estimates it.
 // Each group of networks is interleaved.
 std::vector<ValidationRow> validate_estimates(
     const LatencyModel& device, std::span<const ValidationSubject> subjects,
@@ -59,8 +66,8 @@ std::vector<ValidationRow> validate_estimates(
 ValidationError summarize_errors(
     std::span<const ValidationRow> rows,
     const std::function<bool(const ValidationRow&)>& keep = {});
-// The noise floor in the same terms: the second fastest pass as an estimate of
-// the fastest. `coverage` is 0.
+// The noise floor in the same terms: the second pass as an estimate of the
+// first. `coverage` is 0.
 ValidationError noise_floor(
     std::span<const ValidationRow> rows,
     const std::function<bool(const ValidationRow&)>& keep = {});

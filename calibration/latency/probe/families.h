@@ -28,12 +28,17 @@ void add_mlp(NetworkBuilder& b);
 void add_speech(NetworkBuilder& b);  // one-dimensional, non-square
 void add_recurrent(NetworkBuilder& b);
 
-// families_other.cc
+// families_pixels.cc
 void add_unet(NetworkBuilder& b);
 void add_large(NetworkBuilder& b);  // few layers on many pixels
+
+// families_operators.cc: soups of one sort of operators
 void add_elementwise(NetworkBuilder& b);
 void add_pooling(NetworkBuilder& b);
 void add_movement(NetworkBuilder& b);
+
+// families_detector.cc
+void add_detector(NetworkBuilder& b);  // SSD, YOLO: many short rows
 
 // families_tiny.cc: microseconds a kernel
 void add_tiny(NetworkBuilder& b);         // images

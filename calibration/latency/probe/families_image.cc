@@ -75,7 +75,7 @@ void add_stages(NetworkBuilder& b, Body body, double cost, int64_t expansion) {
       x = b.activate(b.chance(0.5) ? b.add(y, skip) : b.add(skip, y), act);
     }
   }
-  b.output(b.classifier(x, b.width(10, 1000)));
+  b.output(b.classifier(x, b.classes()));
 }
 
 ir::Value* basic_body(NetworkBuilder& b, ir::Value* x, int64_t width,
@@ -188,11 +188,11 @@ void add_plain(NetworkBuilder& b) {
           b.gemm(flat, b.width(16, std::min(1024.0, 6e6 / static_cast<double>(
                                                               features)))),
           "relu");
-      b.output(b.gemm(y, b.width(10, 1000)));
+      b.output(b.gemm(y, b.classes()));
       return;
     }
   }
-  b.output(b.classifier(x, b.width(10, 1000)));
+  b.output(b.classifier(x, b.classes()));
 }
 
 void add_inception(NetworkBuilder& b) {
@@ -237,7 +237,7 @@ void add_inception(NetworkBuilder& b) {
       x = b.concat(branches, 1);
     }
   }
-  b.output(b.classifier(x, b.width(10, 1000)));
+  b.output(b.classifier(x, b.classes()));
 }
 
 void add_fire(NetworkBuilder& b) {
@@ -260,11 +260,11 @@ void add_fire(NetworkBuilder& b) {
     }
   }
   if (b.chance(0.5)) {  // a convolution as classifier
-    x = b.activate(b.conv(x, b.width(10, 1000), 1), "relu");
+    x = b.activate(b.conv(x, b.classes(), 1), "relu");
     b.output(b.global_pool(x));
     return;
   }
-  b.output(b.classifier(x, b.width(10, 1000)));
+  b.output(b.classifier(x, b.classes()));
 }
 
 void add_dense(NetworkBuilder& b) {
@@ -289,7 +289,7 @@ void add_dense(NetworkBuilder& b) {
     }
   }
   x = b.activate(b.batch_norm(x), "relu");
-  b.output(b.classifier(x, b.width(10, 1000)));
+  b.output(b.classifier(x, b.classes()));
 }
 
 void add_heavy(NetworkBuilder& b) {
@@ -316,10 +316,10 @@ void add_heavy(NetworkBuilder& b) {
         (kMostBytes - b.weight_bytes()) / 4 / static_cast<double>(features);
     x = b.activate(b.gemm(x, b.width(16, std::clamp(most, 32.0, 4096.0))),
                    "relu");
-    b.output(b.gemm(x, b.width(10, 1000)));
+    b.output(b.gemm(x, b.classes()));
     return;
   }
-  b.output(b.classifier(x, b.width(10, 1000)));
+  b.output(b.classifier(x, b.classes()));
 }
 
 }  // namespace lathe::latency

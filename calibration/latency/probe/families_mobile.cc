@@ -59,7 +59,7 @@ void add_inverted(NetworkBuilder& b) {
                             1280),
                1),
         act);
-  b.output(b.classifier(x, b.width(10, 1000)));
+  b.output(b.classifier(x, b.classes()));
 }
 
 void add_separable(NetworkBuilder& b) {
@@ -80,7 +80,7 @@ void add_separable(NetworkBuilder& b) {
                      act);
     }
   }
-  b.output(b.classifier(x, b.width(10, 1000)));
+  b.output(b.classifier(x, b.classes()));
 }
 
 void add_shuffle(NetworkBuilder& b) {
@@ -119,11 +119,11 @@ void add_shuffle(NetworkBuilder& b) {
     }
   }
   x = b.activate(b.conv(x, b.width(128, 768), 1), "relu");
-  b.output(b.classifier(x, b.width(10, 1000)));
+  b.output(b.classifier(x, b.classes()));
 }
 
 void add_convnext(NetworkBuilder& b) {
-  double macs = b.draw_macs(1e7, 7e8);
+  double macs = b.draw_macs(1e7, 1.2e9);
   int64_t stages = b.between(2, 4);
   int64_t size = b.pick<int64_t>({64, 96, 128, 160, 224});
   double share = macs / static_cast<double>(stages);
@@ -161,7 +161,7 @@ void add_convnext(NetworkBuilder& b) {
     }
   }
   ir::Value* pooled = b.reduce_mean(x, {2, 3}, /*keep=*/false);
-  b.output(b.gemm(b.layer_norm(pooled), b.width(10, 1000)));
+  b.output(b.gemm(b.layer_norm(pooled), b.classes()));
 }
 
 }  // namespace lathe::latency

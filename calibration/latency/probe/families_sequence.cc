@@ -138,7 +138,7 @@ void add_transformer(NetworkBuilder& b) {
   }
   if (first) x = b.layer_norm(x);
   ir::Value* token = b.reshape(b.slice(x, 1, 0, 1), {1, width});
-  b.output(b.gemm(token, b.width(2, 1000)));
+  b.output(b.gemm(token, b.classes()));
 }
 
 void add_mlp(NetworkBuilder& b) {

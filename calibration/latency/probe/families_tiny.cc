@@ -112,7 +112,9 @@ void add_tiny_speech(NetworkBuilder& b) {
 
 // A language model that reads a few tokens.
 void add_tiny_tokens(NetworkBuilder& b) {
-  int64_t tokens = b.chance(0.6) ? b.between(1, 4) : b.between(5, 64);
+  int64_t tokens = b.chance(0.35)  ? 1
+                   : b.chance(0.5) ? b.between(2, 8)
+                                   : b.between(5, 64);
   int64_t size = b.pick<int64_t>({8, 16, 32});
   int64_t heads = b.pick<int64_t>({2, 4, 8}), width = heads * size;
   int64_t shared = b.chance(0.4) ? heads / 2 : heads;  // of keys and values

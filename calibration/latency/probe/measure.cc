@@ -20,10 +20,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A turn is dropped when the reference, within and after it, took this much
-// more than its low quantile.
-constexpr double kMaxDrift = 0.06;
-constexpr double kLowQuantile = 0.1;
 // A turn waits this long at most for a quiet reference: looks at it.
 constexpr int kMostLooks = 12;
 // Turns a network gets before its quietest ones must do, in rounds.
@@ -86,31 +82,20 @@ struct NetworkMeasurer::State {
     progress.warn("left out of the measurements: " + why);
   }
 
-  double time_reference() {
-    double time = reference.time_us();
-    references.insert(
-        std::upper_bound(references.begin(), references.end(), time), time);
-    return time;
-  }
-  double highest_quiet_reference() const {
-    return (1 + kMaxDrift) * quantile(references, kLowQuantile);
-  }
-
   // One turn of a network, with the reference before, within and after it.
   void take_turn(NetworkRun& run, const CancelToken* cancel) {
-    double before = last_reference ? *last_reference : time_reference();
-    for (int look = 0; look < kMostLooks && before > highest_quiet_reference();
-         ++look)
-      before = time_reference();
+    double before = last_reference ? *last_reference : reference.time_us();
+    for (int look = 0; look < kMostLooks && !reference.is_quiet(before); ++look)
+      before = reference.time_us();
     // Those that are not waited for say how it really was.
     double within = 0;
     bool usable = run.take_turn(options.turn_s, cancel,
-                                [&] { within = time_reference(); });
-    double after = time_reference();
+                                [&] { within = reference.time_us(); });
+    double after = reference.time_us();
     last_reference = after;
     ++turns;
     const double mean = (within + after) / 2;
-    bool kept = usable && mean <= highest_quiet_reference();
+    bool kept = usable && reference.is_quiet(mean);
     run.judge_turn(mean, kept);
     if (!kept) ++dropped;
     recent.push_back(kept);
@@ -219,8 +204,7 @@ struct NetworkMeasurer::State {
   const MeasureOptions options;
   Clock::time_point start = Clock::now();
   ScratchFolder folder;
-  ReferenceKernel reference;
-  std::vector<double> references;  // sorted
+  QuietReference reference;
   std::optional<double> last_reference;
   std::vector<double> spreads;  // sorted
   ProfilerCost profiler_cost;
@@ -275,11 +259,10 @@ NoiseCertificate NetworkMeasurer::noise() const {
   noise.threads = state_->options.threads;
   noise.rounds = state_->turns;
   noise.dropped_rounds = state_->dropped;
-  if (!state_->references.empty()) {
-    noise.reference_us = quantile(state_->references, 0.5);
-    noise.drift =
-        quantile(state_->references, 0.9) / quantile(state_->references, 0.1) -
-        1;
+  const std::vector<double>& references = state_->reference.times();
+  if (!references.empty()) {
+    noise.reference_us = quantile(references, 0.5);
+    noise.drift = quantile(references, 0.9) / quantile(references, 0.1) - 1;
   }
   if (!state_->spreads.empty())
     noise.repeatability = quantile(state_->spreads, 0.5);

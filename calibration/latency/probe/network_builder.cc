@@ -69,6 +69,10 @@ int64_t NetworkBuilder::width(double low, double high) {
       1, std::llround(drawn / step) * static_cast<int64_t>(step));
 }
 
+int64_t NetworkBuilder::classes() {
+  return chance(0.4) ? pick<int64_t>({1000, 1000, 1001}) : width(10, 1000);
+}
+
 const Dims NetworkBuilder::dims_of(const ir::Value* value) {
   return ir::to_dims(*value->type.shape);
 }
@@ -234,6 +238,19 @@ ir::Value* NetworkBuilder::resize(ir::Value* x, int64_t scale,
   ir::Value* result =
       op("Resize", {x, nullptr, scales},
          {dim(x, 0), dim(x, 1), dim(x, 2) * scale, dim(x, 3) * scale});
+  set_resize_mode(mode);
+  return result;
+}
+
+ir::Value* NetworkBuilder::resize_to(ir::Value* x, int64_t height,
+                                     int64_t width, std::string_view mode) {
+  const Dims dims = {dim(x, 0), dim(x, 1), height, width};
+  ir::Value* result = op("Resize", {x, nullptr, nullptr, integers(dims)}, dims);
+  set_resize_mode(mode);
+  return result;
+}
+
+void NetworkBuilder::set_resize_mode(std::string_view mode) {
   bool linear = mode == "linear";
   bool corners = linear && chance(0.3);
   attr("coordinate_transformation_mode", std::string(!linear   ? "asymmetric"
@@ -241,7 +258,6 @@ ir::Value* NetworkBuilder::resize(ir::Value* x, int64_t scale,
                                                                : "half_pixel"));
   attr("mode", std::string(mode));
   if (!linear) attr("nearest_mode", std::string("floor"));
-  return result;
 }
 
 ir::Value* NetworkBuilder::activate(ir::Value* x, std::string_view kind) {
@@ -393,9 +409,14 @@ ir::Value* NetworkBuilder::dense(ir::Value* x, int64_t columns, bool bias) {
 ir::Value* NetworkBuilder::classifier(ir::Value* x, int64_t classes) {
   ir::Value* pooled =
       chance(0.8) ? global_pool(x) : reduce_mean(x, {2, 3}, /*keep=*/true);
+  const bool convolutional = chance(0.3);  // as in SqueezeNet, MobileNetV3
+  if (convolutional && chance(0.5))
+    pooled = activate(conv(pooled, width(128, 1280), 1),
+                      pick<const char*>({"relu", "hard_swish"}));
+  if (convolutional) pooled = conv(pooled, classes, 1);
   ir::Value* flat = op("Flatten", {pooled}, {dim(pooled, 0), dim(pooled, 1)});
   attr("axis", int64_t{1});
-  return gemm(flat, classes);
+  return convolutional ? flat : gemm(flat, classes);
 }
 
 ir::Model NetworkBuilder::finish() {

@@ -48,6 +48,8 @@ class NetworkBuilder {
   // A width in about [low, high]: 45% multiples of 16, 25% of 8, 15% of 4, 15%
   // any number.
   int64_t width(double low, double high);
+  // Results of a classifier: those of ImageNet (40%), or any number.
+  int64_t classes();
 
   static const Dims dims_of(const ir::Value* value);
   int64_t dim(const ir::Value* value, size_t axis) const;
@@ -90,7 +92,10 @@ class NetworkBuilder {
                   int64_t stride);
   ir::Value* global_pool(ir::Value* x);
   ir::Value* batch_norm(ir::Value* x);
+  // "nearest" or "linear": by a whole factor; to any size.
   ir::Value* resize(ir::Value* x, int64_t scale, std::string_view mode);
+  ir::Value* resize_to(ir::Value* x, int64_t height, int64_t width,
+                       std::string_view mode);
 
   // "relu", "clip", "hard_swish", "swish", "leaky_relu", "sigmoid", "tanh",
   // "gelu_erf", "gelu_tanh", "hard_sigmoid", "" (none).
@@ -119,13 +124,15 @@ class NetworkBuilder {
   ir::Value* gemm(ir::Value* x, int64_t columns);
   // Any rank: MatMul and, mostly, an Add.
   ir::Value* dense(ir::Value* x, int64_t columns, bool bias = true);
-  // Global pooling, Flatten and a Gemm.
+  // Global pooling, Flatten and a Gemm, or a convolution of the one pixel.
   ir::Value* classifier(ir::Value* x, int64_t classes);
 
   ir::Model finish();
 
  private:
   std::string next_name(std::string_view type);
+  // Of the last node.
+  void set_resize_mode(std::string_view mode);
   ir::Model model_;
   Random random_;
   double work_ = 1;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <ctime>
 #include <numeric>
+#include <span>
 #include <system_error>
 
 #include "calibration/latency/bench.h"
@@ -34,6 +35,9 @@ constexpr double kSettleSeconds = 0.005;
 constexpr int kMaxWarmUpRuns = 20;
 // The profiler counts whole microseconds and forgets the rest.
 constexpr double kLostUs = 0.5;
+// Times below this need the mean over whole runs: the lowest of whole numbers
+// are all the number below.
+constexpr double kWholeUs = 20;
 constexpr uint64_t kInputSeed = 1;
 
 // Of the calling thread.
@@ -48,18 +52,49 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// The mean of the lowest third (at least two): a neighbour on the same core
-// slows a run by half as much again and comes and goes within milliseconds, so
-// a median is a mixture and only the low end is the kernel's own time.
+// How many of so many times are quiet: the lowest third, at least two. A
+// neighbour on the same core slows a run by half as much again and comes and
+// goes within milliseconds, so a median is a mixture and only the low end is
+// the kernel's own time.
+size_t quiet_count(size_t count) {
+  return std::min(count, std::max<size_t>(2, (count + 2) / 3));
+}
+
+double mean(std::span<const double> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) /
+         static_cast<double>(values.size());
+}
+
 double quiet_mean(std::vector<double> values) {
-  size_t count =
-      std::min(values.size(), std::max<size_t>(2, (values.size() + 2) / 3));
+  const size_t count = quiet_count(values.size());
   std::partial_sort(values.begin(),
                     values.begin() + static_cast<ptrdiff_t>(count),
                     values.end());
-  return std::accumulate(values.begin(),
-                         values.begin() + static_cast<ptrdiff_t>(count), 0.0) /
-         static_cast<double>(count);
+  return mean({values.data(), count});
+}
+
+// The runs whose kernels took least in all.
+std::vector<size_t> quiet_runs(const RuntimeProfile& profile,
+                               const std::vector<size_t>& runs) {
+  std::vector<std::pair<int64_t, size_t>> by_time;
+  for (size_t run : runs)
+    by_time.emplace_back(std::accumulate(profile.runs[run].begin(),
+                                         profile.runs[run].end(), int64_t{0}),
+                         run);
+  std::sort(by_time.begin(), by_time.end());
+  std::vector<size_t> quiet;
+  for (size_t i = 0; i < quiet_count(runs.size()); ++i)
+    quiet.push_back(by_time[i].second);
+  return quiet;
+}
+
+// The times of one node in some runs.
+std::vector<double> times_of(const RuntimeProfile& profile, size_t node,
+                             const std::vector<size_t>& runs) {
+  std::vector<double> times;
+  for (size_t run : runs)
+    times.push_back(static_cast<double>(profile.runs[run][node]));
+  return times;
 }
 
 }  // namespace
@@ -209,12 +244,12 @@ ProfiledSample NetworkRun::finish() {
     if (!turn.kept) continue;
     std::vector<size_t> runs = turn.runs;
     for (size_t& run : runs) run += before;
+    const std::vector<size_t> quiet = quiet_runs(profile, runs);
     for (size_t node = 0; node < joined.size(); ++node) {
-      std::vector<double> times;
-      for (size_t run : runs)
-        times.push_back(static_cast<double>(profile.runs[run][node]));
+      double time = quiet_mean(times_of(profile, node, runs));
+      if (time < kWholeUs) time = mean(times_of(profile, node, quiet));
       sample.kernels[node].times_us.push_back(
-          static_cast<float>(quiet_mean(std::move(times)) + kLostUs));
+          static_cast<float>(time + kLostUs));
     }
     sample.totals_us.push_back(static_cast<float>(turn.total_us));
     sample.reference_us.push_back(static_cast<float>(turn.reference_us));

@@ -16,7 +16,7 @@ struct Family {
   void (*add)(NetworkBuilder&);
 };
 
-constexpr std::array<Family, 25> kFamilies = {{
+constexpr std::array<Family, 26> kFamilies = {{
     {"residual", add_residual},
     {"inverted", add_inverted},
     {"transformer", add_transformer},
@@ -35,6 +35,7 @@ constexpr std::array<Family, 25> kFamilies = {{
     {"dense", add_dense},
     {"grouped", add_grouped},
     {"speech", add_speech},
+    {"detector", add_detector},
     {"convnext", add_convnext},
     {"tiny_speech", add_tiny_speech},
     {"fire", add_fire},

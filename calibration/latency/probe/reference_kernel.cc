@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "calibration/latency/statistics.h"
+
 namespace lathe::latency {
 namespace {
 
@@ -11,6 +13,7 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kFloats = size_t{3} << 18;  // 3 MiB
 constexpr int kSteps = 20'000;
 constexpr size_t kLanes = 16;
+constexpr double kMaxDrift = 0.06, kLowQuantile = 0.1;
 
 }  // namespace
 
@@ -35,6 +38,16 @@ double ReferenceKernel::once_us() {
   std::chrono::duration<double, std::micro> elapsed = Clock::now() - start;
   sink_ = sum * 1e-30f;  // keeps the work from being optimized away
   return elapsed.count();
+}
+
+double QuietReference::time_us() {
+  const double time = kernel_.time_us();
+  times_.insert(std::upper_bound(times_.begin(), times_.end(), time), time);
+  return time;
+}
+
+bool QuietReference::is_quiet(double reference_us) const {
+  return reference_us <= (1 + kMaxDrift) * quantile(times_, kLowQuantile);
 }
 
 }  // namespace lathe::latency

@@ -21,4 +21,17 @@ class ReferenceKernel {
   float sink_ = 0;
 };
 
+// Knows from all its times what a quiet machine's is.
+class QuietReference {
+ public:
+  double time_us();
+  // At most 6% above the 10th percentile.
+  bool is_quiet(double reference_us) const;
+  const std::vector<double>& times() const { return times_; }  // sorted
+
+ private:
+  ReferenceKernel kernel_;
+  std::vector<double> times_;
+};
+
 }  // namespace lathe::latency

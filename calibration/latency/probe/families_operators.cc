@@ -43,79 +43,78 @@ ir::Value* broadcast_operand(NetworkBuilder& b, const Dims& dims) {
   return b.filled(shape, 0.5f, 1.5f);
 }
 
-}  // namespace
-
-void add_unet(NetworkBuilder& b) {
-  double macs = b.chance(0.25) ? b.draw_macs(2e6, 2e7) : b.draw_macs(2e7, 6e8);
-  int64_t size = b.pick<int64_t>({32, 64, 64, 96, 128, 160, 224});
-  int64_t levels = size >= 64 ? b.between(2, 3) : 2;
-  size = size / (int64_t{1} << levels) * (int64_t{1} << levels);
-  const char* act =
-      b.pick<const char*>({"relu", "relu", "leaky_relu", "swish"});
-  ir::Value* x = b.input({1, b.pick<int64_t>({1, 3, 3}), size, size});
-  double share = macs / static_cast<double>(2 * levels + 1);
-  std::vector<ir::Value*> skips;
-  for (int64_t level = 0; level <= levels; ++level) {
-    int64_t width = width_within(b, share, 15 * area(x), 320);
-    x = b.activate(b.conv(x, width, 3), act);
-    x = b.activate(b.conv(x, width, 3), act);
-    if (level == levels) break;
-    skips.push_back(x);
-    x = b.chance(0.8) ? b.pool(x, "MaxPool", 2, 2)
-                      : b.activate(b.conv(x, width, 3, 2), act);
-  }
-  for (int64_t level = levels - 1; level >= 0; --level) {
-    ir::Value* skip = skips[static_cast<size_t>(level)];
-    int64_t width = b.dim(skip, 1);
-    const char* up = b.pick<const char*>({"nearest", "linear", "transposed"});
-    if (up == std::string_view("transposed"))
-      x = b.conv_transpose(x, width, b.pick<int64_t>({2, 3, 4}));
-    else
-      x = b.resize(x, 2, up);
-    x = b.chance(0.85) || b.dim(x, 1) != width ? b.concat({skip, x}, 1)
-                                               : b.add(skip, x);
-    x = b.activate(b.conv(x, width, 3), act);
-  }
-  x = b.conv(x, b.between(1, 21), 1);
-  if (b.chance(0.3)) {  // masks at a multiple of the size, as in DeepLab
-    int64_t scale = b.pick<int64_t>({2, 4, 8});
-    constexpr double kMostElements = 3e6;
-    double elements =
-        area(x) * static_cast<double>(b.dim(x, 1) * scale * scale);
-    if (elements <= kMostElements)
-      x = b.resize(x, scale, b.chance(0.8) ? "linear" : "nearest");
-  }
-  b.output(b.chance(0.5) ? b.activate(x, "sigmoid") : x);
-}
-
-void add_large(NetworkBuilder& b) {
-  constexpr double kMostElements = 3e6;  // of an activation
-  int64_t size = b.pick<int64_t>({160, 224, 224, 257, 320, 384, 513});
-  double macs = b.draw_macs(5e7, 8e8);
-  const char* act = b.pick<const char*>({"relu", "relu", "clip", "swish"});
-  ir::Value* x = b.input({1, b.pick<int64_t>({1, 3, 3, 4}), size,
-                          b.chance(0.6) ? size : size * 3 / 4});
-  for (int layer = 0; layer < 8 && (layer < 2 || b.macs() < macs * 0.8);
-       ++layer) {
-    int64_t stride = b.chance(layer == 0 ? 0.5 : 0.25) ? 2 : 1;
-    double pixels = area(x) / static_cast<double>(stride * stride);
-    double most = std::clamp(kMostElements / pixels, 4.0, 160.0);
-    if (layer > 0 && b.chance(0.3)) {
-      x = b.activate(b.depthwise(x, 3, stride), act);
-      continue;
+// What fewer networks are made of, of the same shape as x.
+ir::Value* add_rarer(NetworkBuilder& b, ir::Value* x, ir::Value* other) {
+  const Dims dims = NetworkBuilder::dims_of(x);
+  const auto last = static_cast<int64_t>(dims.size()) - 1;
+  const auto reduced = [&](const char* type) {
+    Dims rows = dims;
+    rows.back() = 1;
+    ir::Value* y = b.op(type, {x}, rows);
+    b.attr("axes", std::vector<int64_t>{last});
+    return y;
+  };
+  switch (b.between(0, 12)) {
+    case 0: {
+      Dims channels(dims.size() - 1, 1);
+      channels[0] = dims[1];
+      return b.op("PRelu", {x, b.filled(channels, 0.1f, 0.3f)}, dims);
     }
-    int64_t kernel = b.pick<int64_t>({1, 1, 3, 3, 3, 5});
-    double cost = static_cast<double>(kernel * kernel * b.dim(x, 1)) * pixels;
-    double width = std::clamp(macs / 3 / cost, 4.0, most);
-    ir::Value* y =
-        b.conv(x, b.width(std::max(4.0, width / 4), width), kernel, stride);
-    bool joins = NetworkBuilder::dims_of(x) == NetworkBuilder::dims_of(y);
-    x = joins && b.chance(0.7) ? b.add(x, y) : b.activate(y, act);
-    if (b.chance(0.12)) x = b.pool(x, "MaxPool", 2, 2);
+    case 1:
+      return b.unary("Elu", x);
+    case 2:
+      return b.mul(x, b.unary("Tanh", b.unary("Softplus", x)));
+    case 3:
+      return b.unary("Log", b.add(b.unary("Abs", x), b.constant(1)));
+    case 4:
+      return b.add(b.unary("Sin", x), b.unary("Cos", x));
+    case 5: {
+      ir::Value* mask = b.op("Greater", {x, b.constant(0.1f)}, dims);
+      mask->type.elem = ir::DataType::kBool;
+      return b.op("Where", {mask, x, other}, dims);
+    }
+    case 6:
+      return b.binary("Sub", x, reduced("ReduceMax"));
+    case 7:
+      return b.binary(
+          "Div", b.unary("Exp", b.unary("Tanh", x)),
+          b.add(b.unary("Abs", reduced("ReduceL2")), b.constant(1)));
+    case 8: {
+      ir::Value* y = b.op("LogSoftmax", {x}, dims);
+      b.attr("axis", last);
+      return b.mul(y, b.constant(0.1f));
+    }
+    case 9: {
+      ir::Value* y = b.op("LpNormalization", {x}, dims);
+      b.attr("axis", last);
+      return y;
+    }
+    case 10: {
+      Dims rows = dims;
+      rows.pop_back();
+      ir::Value* best = b.op("ArgMax", {x}, rows);
+      b.attr("axis", last);
+      b.attr("keepdims", int64_t{0});
+      best->type.elem = ir::DataType::kInt64;
+      b.output(best);
+      return b.unary("Floor", b.mul(x, b.constant(8)));
+    }
+    case 11:
+      if (dims.size() == 4) {
+        ir::Value* y = b.op("LRN", {x}, dims);
+        b.attr("size", int64_t{5});
+        return y;
+      }
+      return b.unary("Softsign", x);
+    default:
+      return b.op("InstanceNormalization",
+                  {x, b.filled({dims[1]}, 0.8f, 1.2f),
+                   b.filled({dims[1]}, -0.1f, 0.1f)},
+                  dims);
   }
-  x = b.conv(x, b.between(1, 21), 1);
-  b.output(b.chance(0.5) ? b.activate(x, "sigmoid") : x);
 }
+
+}  // namespace
 
 void add_elementwise(NetworkBuilder& b) {
   double elements = b.log_uniform(1e3, 6e5);
@@ -124,6 +123,10 @@ void add_elementwise(NetworkBuilder& b) {
   ir::Value* other = b.input(dims);
   int64_t nodes = b.between(10, 24);
   for (int64_t i = 0; i < nodes; ++i) {
+    if (b.chance(0.2)) {
+      x = add_rarer(b, x, other);
+      continue;
+    }
     switch (b.between(0, 15)) {
       case 0:
         x = b.add(x, b.chance(0.5) ? other : broadcast_operand(b, dims));
@@ -227,7 +230,22 @@ void add_movement(NetworkBuilder& b) {
   int64_t nodes = b.between(8, 16);
   for (int64_t i = 0; i < nodes; ++i) {
     Dims d = NetworkBuilder::dims_of(x);
-    switch (b.between(0, 9)) {
+    switch (b.between(0, 11)) {
+      case 10:  // pixels of blocks to channels, or back
+        if (d[2] % 2 == 0 && d[3] % 2 == 0) {
+          x = b.op("SpaceToDepth", {x}, {d[0], 4 * d[1], d[2] / 2, d[3] / 2});
+          b.attr("blocksize", int64_t{2});
+        } else if (d[1] % 4 == 0) {
+          x = b.op("DepthToSpace", {x}, {d[0], d[1] / 4, 2 * d[2], 2 * d[3]});
+          b.attr("blocksize", int64_t{2});
+        }
+        break;
+      case 11: {  // repeated, and the first of it taken
+        ir::Value* twice = b.op("Tile", {x, b.integers({1, 1, 1, 2})},
+                                {d[0], d[1], d[2], 2 * d[3]});
+        x = b.slice(twice, 3, d[3] / 2, d[3] / 2 + d[3]);
+        break;
+      }
       case 0:
         x = b.transpose(x, {0, 2, 3, 1});
         break;
