@@ -106,15 +106,16 @@ class Run {
   }
 
   void open_device() {
-    report_.this_machine = recipe_.device.profile.empty();
+    const bool named = !recipe_.device.profile.empty();
     latency::OpenedDevice opened =
         latency::open_device(device_name(), recipe_.device.threads);
     estimator_ = std::move(opened.model);
     device_file_ = opened.file;
+    report_.this_machine = !named || opened.of_this_machine;
     report_.device = estimator_->device();
     report_.calibrated = estimator_->calibrated();
     if (!options_.score) return;
-    if (report_.this_machine)
+    if (!named)
       note(
           fmt::format("no device profile is given: latency is measured on "
                       "this machine, estimates come from {} '{}'{}",

@@ -8,6 +8,7 @@
 #include "calibration/latency/device_profile.h"
 #include "calibration/latency/estimator/embedded.h"
 #include "calibration/latency/estimator/estimator.h"
+#include "calibration/latency/probe/describe_device.h"
 #include "calibration/latency/roofline.h"
 #include "passes/base/error.h"
 #include "passes/base/text.h"
@@ -35,11 +36,18 @@ bool is_file_name(const std::string& device) {
          fs::exists(device);
 }
 
+bool is_here(const DeviceDescription& device) {
+  const DeviceDescription here = describe_device();
+  return device.name == here.name && device.cpu == here.cpu &&
+         device.runtime == here.runtime &&
+         device.runtime_version == here.runtime_version;
+}
+
 OpenedDevice open_named(const std::string& device, int threads) {
   if (is_file_name(device)) {
     auto file = std::make_shared<const DeviceFile>(read_device_file(device));
     return {std::make_unique<Estimator>(file, threads), "the profile " + device,
-            device};
+            device, is_here(file->device)};
   }
   if (const EmbeddedProfile* profile = find_embedded(device))
     return {std::make_unique<Estimator>(open_embedded(*profile), threads),

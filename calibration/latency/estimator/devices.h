@@ -29,6 +29,8 @@ struct OpenedDevice {
   // profile device.json": for notes.
   std::string source;
   std::filesystem::path file;  // empty: embedded
+  // The file was measured on a processor with a runtime like this machine's.
+  bool of_this_machine = false;
 };
 
 // `device`: a profile's file or the name of an embedded one; empty: the stored
