@@ -19,7 +19,7 @@ struct LatencyEstimate {
 // One kernel of the graph as the device runs it.
 struct KernelEstimate {
   std::string name;                // of the first node
-  std::string kind;                // "conv2d", "qconv2d", "gemm", …
+  std::string kind;                // "conv2d", "gemm", …
   std::vector<std::string> nodes;  // ids of the graph's nodes that it covers
   LatencyEstimate latency;
   bool seen = true;  // false: of a kind that the profile has not measured

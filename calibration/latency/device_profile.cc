@@ -13,6 +13,8 @@ namespace {
 constexpr DeviceProfile kProfiles[] = {
     // Two 512-bit ports; VPDPBUSD: 64 products an instruction.
     {.name = "x86-64-avx512-vnni",
+     .architecture = "x86-64",
+     .avx512 = true,
      .ghz = 2.5,
      .fp32_flops_per_cycle = 16 * 2 * 2,
      .int8_ops_per_cycle = 64 * 2 * 2,
@@ -21,6 +23,8 @@ constexpr DeviceProfile kProfiles[] = {
      .overhead_us = 2},
     // Two 256-bit ports; VPMADDUBSW and VPMADDWD: 32 products in two.
     {.name = "x86-64-avx2",
+     .architecture = "x86-64",
+     .avx512 = false,
      .ghz = 3.0,
      .fp32_flops_per_cycle = 8 * 2 * 2,
      .int8_ops_per_cycle = 32 * 2 / 2 * 2,
@@ -29,6 +33,8 @@ constexpr DeviceProfile kProfiles[] = {
      .overhead_us = 2},
     // Two 128-bit pipes; SDOT: 16 products an instruction.
     {.name = "arm64-neon-dotprod",
+     .architecture = "arm64",
+     .avx512 = false,
      .ghz = 2.5,
      .fp32_flops_per_cycle = 4 * 2 * 2,
      .int8_ops_per_cycle = 16 * 2 * 2,

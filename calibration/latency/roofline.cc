@@ -7,26 +7,13 @@
 #include <algorithm>
 
 #include "calibration/latency/device_profile.h"
-#include "calibration/latency/kernels.h"
+#include "calibration/latency/kernel_source.h"
 #include "calibration/latency/shape_hint.h"
 #include "passes/base/error.h"
-#include "passes/ir/op_table.h"
 #include "passes/ir/shape_inference.h"
 
 namespace lathe::latency {
 namespace {
-
-double efficiency(const Kernel& kernel) {
-  const ir::Operator* op = ir::find_operator(*kernel.main);
-  if (!op) return kKernelEfficiency.elementwise;
-  if (op->op_class == ir::OpClass::kRecurrent)
-    return kKernelEfficiency.recurrent;
-  if (op->op_class != ir::OpClass::kCompute)
-    return kKernelEfficiency.elementwise;
-  if (is_depthwise(*kernel.main)) return kKernelEfficiency.depthwise;
-  return kernel.integer ? kKernelEfficiency.dense_int8
-                        : kKernelEfficiency.dense;
-}
 
 double efficiency(const KernelDescriptor& kernel) {
   const bool product = kernel.depth > 0;
@@ -51,36 +38,37 @@ bool shapes_are_known(const ir::Graph& graph) {
 class Roofline final : public LatencyModel {
  public:
   Roofline(const DeviceProfile& profile, int threads)
-      : profile_(profile), threads_(std::max(1, threads)) {}
+      : profile_(profile),
+        traits_(make_traits(local_traits().version,
+                            std::string(profile.architecture), profile.avx512)),
+        threads_(std::max(1, threads)) {}
 
   GraphEstimate estimate(const ir::Model& model) const override {
     require_static_inputs(model);
-    if (shapes_are_known(*model.graph)) return price(*model.graph);
+    if (shapes_are_known(*model.graph)) return price(model);
     ir::Model inferred = ir::clone(model);
     ir::infer_shapes(inferred);
-    return price(*inferred.graph);
+    return price(inferred);
   }
   LatencyEstimate kernel(const KernelDescriptor& kernel) const override {
-    return interval(latency_us(
-        kernel.flops, kernel.bytes_in + kernel.bytes_weights + kernel.bytes_out,
-        kernel.precision == Precision::kInt8, efficiency(kernel)));
+    const double p50_us = latency_us(kernel);
+    return {p50_us / kUncalibratedFactor, p50_us, p50_us * kUncalibratedFactor};
   }
   std::string device() const override { return std::string(profile_.name); }
   bool calibrated() const override { return false; }
 
  private:
-  GraphEstimate price(const ir::Graph& graph) const {
+  GraphEstimate price(const ir::Model& model) const {
     GraphEstimate result;
     double unseen_us = 0;
-    for (const Kernel& kernel : group_kernels(graph)) {
+    for (const DescribedKernel& described : kernels_by_rules(model, traits_)) {
       KernelEstimate estimate;
-      estimate.name = kernel.nodes.front()->id();
-      estimate.kind = kernel_kind(kernel);
-      for (const ir::Node* node : kernel.nodes)
-        estimate.nodes.push_back(node->id());
-      estimate.latency = interval(latency_us(
-          kernel.flops, kernel.bytes, kernel.integer, efficiency(kernel)));
-      estimate.seen = kernel.known;
+      estimate.name = described.name;
+      estimate.kind = described.descriptor.kind;
+      estimate.nodes = described.nodes;
+      estimate.descriptor = described.descriptor;
+      estimate.latency = kernel(described.descriptor);
+      estimate.seen = described.known;
       // The profile errs alike for all kernels, so nothing cancels out and the
       // ends of the intervals add up.
       result.latency.p5_us += estimate.latency.p5_us;
@@ -94,26 +82,26 @@ class Roofline final : public LatencyModel {
     return result;
   }
 
-  double latency_us(int64_t flops, int64_t bytes, bool integer,
-                    double efficiency) const {
-    double per_cycle =
-        integer ? profile_.int8_ops_per_cycle : profile_.fp32_flops_per_cycle;
+  double latency_us(const KernelDescriptor& kernel) const {
+    const double per_cycle = kernel.precision == Precision::kInt8
+                                 ? profile_.int8_ops_per_cycle
+                                 : profile_.fp32_flops_per_cycle;
     // GHz times operations a cycle, a thousandth: operations a microsecond.
-    double flops_per_us =
-        profile_.ghz * 1e3 * per_cycle * efficiency * threads_;
-    double bytes_per_us =
+    const double flops_per_us =
+        profile_.ghz * 1e3 * per_cycle * efficiency(kernel) * threads_;
+    const double bytes_per_us =
         profile_.bandwidth_gb_per_s * 1e3 *
         std::min<double>(threads_, profile_.bandwidth_threads);
-    return std::max(static_cast<double>(flops) / flops_per_us,
-                    static_cast<double>(bytes) / bytes_per_us) +
+    const double bytes = static_cast<double>(kernel.bytes_in) +
+                         static_cast<double>(kernel.bytes_weights) +
+                         static_cast<double>(kernel.bytes_out);
+    return std::max(static_cast<double>(kernel.flops) / flops_per_us,
+                    bytes / bytes_per_us) +
            profile_.overhead_us;
   }
 
-  static LatencyEstimate interval(double p50_us) {
-    return {p50_us / kUncalibratedFactor, p50_us, p50_us * kUncalibratedFactor};
-  }
-
   const DeviceProfile& profile_;
+  RuntimeTraits traits_;
   int threads_;
 };
 
