@@ -47,7 +47,8 @@ const Fence kFences[] = {
     {"google/protobuf/.*|onnx/.*|.*\\.pb\\.h", "passes/io/onnx/.*\\.cc"},
     {"onnxruntime_.*|onnxruntime/.*", "calibration/latency/.*\\.cc"},
     {"torch/.*|ATen/.*|c10/.*|caffe2/.*",
-     "passes/(distill|exec|prune|quantize|io/torch)/.*\\.cc"},
+     "passes/(distill|exec|prune|quantize|io/torch)/.*\\.cc|"
+     "passes/exec/.*\\.h"},
     {"nlohmann/json\\.hpp", ".*\\.cc"},
     {"opencv2/.*", "calibration/data/.*\\.cc"},
     {"archive\\.h|archive_entry\\.h", "calibration/data/.*\\.cc"},

@@ -1,0 +1,235 @@
+#include "passes/exec/plan.h"
+
+#include <algorithm>
+
+#include "passes/base/error.h"
+#include "passes/exec/fake_quantize.h"
+
+namespace lathe::exec {
+namespace {
+
+bool same_constant(const ir::Value* a, const ir::Value* b) {
+  if (a == b) return true;
+  return a && b && a->is_constant() && b->is_constant() &&
+         a->tensor().identical(b->tensor());
+}
+
+// The codes of an integer type; {0, 0} for others.
+std::pair<double, double> code_range(ir::DataType type) {
+  switch (type) {
+    case ir::DataType::kUint8:
+      return {0, 255};
+    case ir::DataType::kInt8:
+      return {-128, 127};
+    case ir::DataType::kUint16:
+      return {0, 65535};
+    case ir::DataType::kInt16:
+      return {-32768, 32767};
+    case ir::DataType::kUint4:
+      return {0, 15};
+    case ir::DataType::kInt4:
+      return {-8, 7};
+    default:
+      return {0, 0};
+  }
+}
+
+// The QuantizeLinear that a DequantizeLinear undoes.
+const ir::Node* undone_quantization(const ir::Node& node) {
+  if (node.op_type != "DequantizeLinear" || !node.input(0)) return nullptr;
+  const ir::Node* quantize = node.input(0)->producer();
+  if (!quantize || quantize->op_type != "QuantizeLinear" ||
+      &quantize->graph() != &node.graph())
+    return nullptr;
+  const bool same = same_constant(node.input(1), quantize->input(1)) &&
+                    same_constant(node.input(2), quantize->input(2)) &&
+                    node.attr_int("axis", 1) == quantize->attr_int("axis", 1);
+  // Blocks, and another type than the scale's, are left to the two kernels.
+  const bool plain = node.attr_int("block_size", 0) == 0 &&
+                     !node.has_attribute("output_dtype") &&
+                     quantize->input(0) &&
+                     ir::is_floating(quantize->input(0)->type.elem) &&
+                     code_range(node.input(0)->type.elem).second > 0;
+  return same && plain ? quantize : nullptr;
+}
+
+int64_t version_of(const ir::Model& model, const std::string& domain) {
+  auto found = model.opset_imports.find(domain);
+  if (found == model.opset_imports.end() && domain == "ai.onnx")
+    found = model.opset_imports.find("");
+  return found == model.opset_imports.end() ? 0 : found->second;
+}
+
+// What LibTorch says, without where in its sources.
+std::string first_line(const char* what) {
+  const std::string text = what;
+  return text.substr(0, text.find('\n'));
+}
+
+}  // namespace
+
+Plan::Plan(const ir::Graph& graph, const ir::Model& model,
+           const Constants& constants)
+    : graph_(graph), constants_(constants) {
+  for (const ir::Value* input : graph.inputs()) {
+    if (input->has_initializer() && graph.parent() == nullptr) continue;
+    formals_.push_back(input);
+    formal_slots_.push_back(new_slot(input));
+  }
+  for (const auto& node : graph.nodes()) add_step(*node, model);
+  for (const ir::Value* output : graph.outputs())
+    outputs_.push_back(source(output));
+  plan_releases();
+}
+
+int Plan::new_slot(const ir::Value* value) {
+  const int slot = static_cast<int>(slot_count_++);
+  slot_[value] = slot;
+  return slot;
+}
+
+int Plan::slot_of(const ir::Value* value) const {
+  auto found = slot_.find(value);
+  return found == slot_.end() ? -1 : found->second;
+}
+
+Plan::Source Plan::source(const ir::Value* value) {
+  if (!value) return {};
+  auto found = slot_.find(value);
+  if (found != slot_.end()) return {.slot = found->second};
+  if (value->has_initializer())
+    return {.constant = static_cast<int>(constants_.at(value))};
+  // Of a graph around this one.
+  captures_.push_back(value);
+  capture_slots_.push_back(new_slot(value));
+  return {.slot = capture_slots_.back()};
+}
+
+void Plan::add_step(const ir::Node& node, const ir::Model& model) {
+  // Its codes are wanted by nobody but those that turn them back.
+  if (node.op_type == "QuantizeLinear" && node.output() &&
+      !node.output()->is_graph_output() && !node.output()->unused() &&
+      std::all_of(node.output()->uses().begin(), node.output()->uses().end(),
+                  [&](const ir::Use& use) {
+                    return use.index == 0 &&
+                           undone_quantization(*use.node) == &node;
+                  }))
+    return;
+  Step step;
+  step.label = node.label();
+  if (!add_fake_quantization(node, step)) add_kernel(node, model, step);
+  for (const ir::Value* output : node.outputs())
+    step.outputs.push_back(!output || output->unused() ? -1 : new_slot(output));
+  steps_.push_back(std::move(step));
+}
+
+bool Plan::add_fake_quantization(const ir::Node& node, Step& step) {
+  const ir::Node* quantize = undone_quantization(node);
+  if (!quantize) return false;
+  const auto [low, high] = code_range(node.input(0)->type.elem);
+  step.inputs = {source(quantize->input(0)), source(node.input(1)),
+                 source(node.input(2))};
+  const int64_t axis = node.attr_int("axis", 1);
+  step.kernel = [=, low = low, high = high](Inputs in,
+                                            const RunState&) -> Tensors {
+    return {fake_quantize(in[0], in[1], in[2], axis, low, high)};
+  };
+  return true;
+}
+
+void Plan::add_kernel(const ir::Node& node, const ir::Model& model,
+                      Step& step) {
+  if (model.has_function(node))
+    throw_unsupported(node.label(),
+                      "calls a function of the model, which is not executed");
+  const OperatorRow* row = find_operator_row(node);
+  if (!row)
+    throw Error(ErrorKind::kUnsupported, node.label(),
+                "the executor has no kernel for the operator " +
+                    (node.domain.empty() ? "" : node.domain + "::") +
+                    node.op_type,
+                "ONNX Runtime may run it; training, pruning and rounding "
+                "need a kernel here");
+  for (const ir::Value* input : node.inputs())
+    step.inputs.push_back(source(input));
+  std::vector<std::pair<std::string, std::shared_ptr<Body>>> bodies;
+  for (const auto& [name, attribute] : node.attributes()) {
+    const auto* graph = attribute.get_if<std::unique_ptr<ir::Graph>>();
+    if (!graph) continue;
+    auto body = std::make_shared<Plan>(**graph, model, constants_);
+    body->set_first_capture(step.inputs.size());
+    for (const ir::Value* captured : body->captures())
+      step.inputs.push_back(source(captured));
+    bodies.emplace_back(name, std::move(body));
+  }
+  step.kernel = row->make(
+      NodeInfo(node, version_of(model, node.domain), std::move(bodies)));
+}
+
+void Plan::plan_releases() {
+  std::vector<char> seen(slot_count_, 0);
+  for (const Source& output : outputs_)
+    if (output.slot >= 0) seen[static_cast<size_t>(output.slot)] = 1;
+  for (size_t i = steps_.size(); i-- > 0;) {
+    Step& step = steps_[i];
+    const auto release = [&](int slot) {
+      if (slot < 0 || seen[static_cast<size_t>(slot)]) return;
+      seen[static_cast<size_t>(slot)] = 1;
+      step.released.push_back(slot);
+    };
+    for (const Source& input : step.inputs) release(input.slot);
+  }
+}
+
+Tensors Plan::execute(Inputs formal, Inputs captured, const RunState& state,
+                      const std::vector<Hook>* hooks) const {
+  std::vector<at::Tensor> frame(slot_count_);
+  const auto put = [&](int slot, at::Tensor value) {
+    const auto at = static_cast<size_t>(slot);
+    if (hooks && (*hooks)[at]) value = (*hooks)[at](value);
+    frame[at] = std::move(value);
+  };
+  for (size_t i = 0; i < formal_slots_.size(); ++i)
+    put(formal_slots_[i], i < formal.size() ? formal[i] : at::Tensor());
+  for (size_t i = 0; i < capture_slots_.size(); ++i)
+    frame[static_cast<size_t>(capture_slots_[i])] = captured[i];
+  const auto fetch = [&](const Source& from) {
+    if (from.slot >= 0) return frame[static_cast<size_t>(from.slot)];
+    if (from.constant >= 0)
+      return constants_.tensors[static_cast<size_t>(from.constant)];
+    return at::Tensor();
+  };
+  Tensors inputs;
+  for (const Step& step : steps_) {
+    inputs.clear();
+    for (const Source& from : step.inputs) inputs.push_back(fetch(from));
+    Tensors results;
+    try {
+      results = step.kernel(inputs, state);
+    } catch (const c10::Error& error) {
+      throw_input(step.label, "it cannot be computed on these inputs: " +
+                                  first_line(error.what_without_backtrace()));
+    }
+    for (size_t i = 0; i < step.outputs.size(); ++i) {
+      if (step.outputs[i] < 0) continue;
+      if (i >= results.size() || !results[i].defined())
+        throw_unsupported(step.label, "output " + std::to_string(i) +
+                                          " is not computed by the executor");
+      put(step.outputs[i], std::move(results[i]));
+    }
+    inputs.clear();
+    for (int slot : step.released) frame[static_cast<size_t>(slot)].reset();
+  }
+  Tensors outputs;
+  for (const Source& output : outputs_) outputs.push_back(fetch(output));
+  return outputs;
+}
+
+Tensors Plan::run(Inputs formal, Inputs node_inputs,
+                  const RunState& state) const {
+  return execute(formal,
+                 node_inputs.subspan(first_capture_, capture_slots_.size()),
+                 state);
+}
+
+}  // namespace lathe::exec
