@@ -8,8 +8,12 @@
 
 #include "calibration/latency/estimator/devices.h"
 #include "calibration/latency/estimator/embedded.h"
+#include "calibration/latency/estimator/profiler.h"
+#include "calibration/latency/probe/describe_device.h"
 #include "passes/base/error.h"
 #include "passes/base/file.h"
+#include "tests/calibration/estimator/made_up_device.h"
+#include "tests/support/shared.h"
 
 namespace lathe::latency {
 namespace {
@@ -77,6 +81,20 @@ TEST_CASE("devices: without a stored profile the embedded default answers") {
   CHECK(device.model->calibrated());
   // More threads than were measured: the analytic profile, not an error.
   CHECK_FALSE(open_device("", 64).model->calibrated());
+}
+
+TEST_CASE("devices: a file of this machine says so, another's does not") {
+  Measurements m = made_up_measurements({.networks = 12});
+  test::TempDir folder;
+  const auto path = (folder.path() / "device.json").string();
+  write_file_atomic(path, to_text(fit_device(m)));
+  CHECK_FALSE(open_device(path, 1).of_this_machine);
+  m.device = describe_device();
+  write_file_atomic(path, to_text(fit_device(m)));
+  CHECK(open_device(path, 1).of_this_machine);
+  m.device.cpu = "another";
+  write_file_atomic(path, to_text(fit_device(m)));
+  CHECK_FALSE(open_device(path, 1).of_this_machine);
 }
 
 }  // namespace
