@@ -39,6 +39,7 @@ packages=(
   libfmt-dev libssl-dev
   libarchive-dev zlib1g-dev
   libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+  libonnx-testdata
 )
 
 as_root() {
