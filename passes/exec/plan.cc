@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "passes/affine.h"
 #include "passes/base/error.h"
 #include "passes/exec/fake_quantize.h"
 
@@ -14,24 +15,9 @@ bool same_constant(const ir::Value* a, const ir::Value* b) {
          a->tensor().identical(b->tensor());
 }
 
-// The codes of an integer type; {0, 0} for others.
-std::pair<double, double> code_range(ir::DataType type) {
-  switch (type) {
-    case ir::DataType::kUint8:
-      return {0, 255};
-    case ir::DataType::kInt8:
-      return {-128, 127};
-    case ir::DataType::kUint16:
-      return {0, 65535};
-    case ir::DataType::kInt16:
-      return {-32768, 32767};
-    case ir::DataType::kUint4:
-      return {0, 15};
-    case ir::DataType::kInt4:
-      return {-8, 7};
-    default:
-      return {0, 0};
-  }
+bool has_codes(ir::DataType type) {
+  const int bits = ir::bits_per_element(type);
+  return ir::is_integer(type) && bits >= 4 && bits <= 16;
 }
 
 // The QuantizeLinear that a DequantizeLinear undoes.
@@ -49,7 +35,7 @@ const ir::Node* undone_quantization(const ir::Node& node) {
                      !node.has_attribute("output_dtype") &&
                      quantize->input(0) &&
                      ir::is_floating(quantize->input(0)->type.elem) &&
-                     code_range(node.input(0)->type.elem).second > 0;
+                     has_codes(node.input(0)->type.elem);
   return same && plain ? quantize : nullptr;
 }
 
@@ -126,13 +112,12 @@ void Plan::add_step(const ir::Node& node, const ir::Model& model) {
 bool Plan::add_fake_quantization(const ir::Node& node, Step& step) {
   const ir::Node* quantize = undone_quantization(node);
   if (!quantize) return false;
-  const auto [low, high] = code_range(node.input(0)->type.elem);
+  const CodeRange codes = code_range(node.input(0)->type.elem);
   step.inputs = {source(quantize->input(0)), source(node.input(1)),
                  source(node.input(2))};
   const int64_t axis = node.attr_int("axis", 1);
-  step.kernel = [=, low = low, high = high](Inputs in,
-                                            const RunState&) -> Tensors {
-    return {fake_quantize(in[0], in[1], in[2], axis, low, high)};
+  step.kernel = [axis, codes](Inputs in, const RunState&) -> Tensors {
+    return {fake_quantize(in[0], in[1], in[2], axis, codes.low, codes.high)};
   };
   return true;
 }

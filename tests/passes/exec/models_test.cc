@@ -6,39 +6,12 @@
 #include "passes/io/onnx/onnx.h"
 #include "passes/ir/shape_inference.h"
 #include "tests/passes/exec/exec_fixtures.h"
+#include "tests/support/real_models.h"
 #include "tests/support/shared.h"
 #include "tests/zoo/zoo.h"
 
 namespace lathe {
 namespace {
-
-struct Subject {
-  std::string file;
-  ir::InputShapes shapes;
-  double tolerance = 1e-4;
-};
-
-const std::vector<Subject> kModels = {
-    {"anomaly_mlperf_tiny_autoencoder/model.onnx", {}},
-    {"cifar10_mlperf_tiny_resnet8/model.onnx", {}},
-    {"cifar10_resnet20/model.onnx", {}},
-    {"cifar10_resnet56/model.onnx", {}},
-    {"face_ultraface_rfb_320/model.onnx", {}},
-    {"face_ultraface_slim_320/model.onnx", {}},
-    {"imagenet_mobilenet_v1_025_128/model.onnx", {}},
-    {"imagenet_mobilenet_v1_050_160/model.onnx", {}},
-    {"imagenet_mobilenet_v2/model.onnx", {}},
-    {"imagenet_squeezenet1_1/model.onnx", {}},
-    {"kws_mlperf_tiny_dscnn/model.onnx", {}},
-    {"lm_stories260k/model.onnx", {{"input_ids", {2, 5}}}},
-    {"mnist_cntk_opset8/model.onnx", {}},
-    {"segment_deeplabv3_mnv2_dm05/model.onnx", {}},
-    {"vad_silero/silero_vad.onnx",
-     {{"input", {1, 576}}, {"state", {2, 1, 128}}}},
-    {"vad_silero/silero_vad_half.onnx",
-     {{"input", {1, 576}}, {"state", {2, 1, 128}}},
-     1e-2},
-};
 
 void compare(const ir::Model& model, NamedTensors inputs, double tolerance) {
   const auto theirs = latency::Session::open(model, {}, "model")->run(inputs);
@@ -58,7 +31,7 @@ void compare(const ir::Model& model, NamedTensors inputs, double tolerance) {
 }
 
 TEST_CASE("real models give what the runtime gives") {
-  for (const Subject& subject : kModels) {
+  for (const test::RealModel& subject : test::real_models()) {
     const auto path = test::shared_file("models/" + subject.file);
     if (path.empty()) continue;
     CAPTURE(subject.file);
@@ -67,7 +40,7 @@ TEST_CASE("real models give what the runtime gives") {
         model, ir::default_input_shapes(model, subject.shapes), 11);
     for (auto& [name, tensor] : inputs)
       if (name == "sr") tensor = ir::Tensor::scalar<int64_t>(16000);
-    compare(model, std::move(inputs), subject.tolerance);
+    compare(model, std::move(inputs), subject.half ? 1e-2 : 1e-4);
   }
 }
 

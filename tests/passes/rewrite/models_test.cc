@@ -8,6 +8,7 @@
 #include "passes/ir/shape_inference.h"
 #include "passes/rewrite/rewrite.h"
 #include "tests/passes/rewrite/rewrite_test_support.h"
+#include "tests/support/real_models.h"
 #include "tests/support/shared.h"
 
 namespace lathe::rewrite {
@@ -15,31 +16,7 @@ namespace {
 
 constexpr double kTolerance = 1e-4;
 
-struct Subject {
-  std::string file;
-  ir::InputShapes shapes;
-};
-
-const std::vector<Subject> kModels = {
-    {"anomaly_mlperf_tiny_autoencoder/model.onnx", {}},
-    {"cifar10_mlperf_tiny_resnet8/model.onnx", {}},
-    {"cifar10_resnet20/model.onnx", {}},
-    {"cifar10_resnet56/model.onnx", {}},
-    {"face_ultraface_rfb_320/model.onnx", {}},
-    {"face_ultraface_slim_320/model.onnx", {}},
-    {"imagenet_mobilenet_v1_025_128/model.onnx", {}},
-    {"imagenet_mobilenet_v1_050_160/model.onnx", {}},
-    {"imagenet_mobilenet_v2/model.onnx", {}},
-    {"imagenet_squeezenet1_1/model.onnx", {}},
-    {"kws_mlperf_tiny_dscnn/model.onnx", {}},
-    {"lm_stories260k/model.onnx", {{"input_ids", {2, 5}}}},
-    {"mnist_cntk_opset8/model.onnx", {}},
-    {"segment_deeplabv3_mnv2_dm05/model.onnx", {}},
-    {"vad_silero/silero_vad.onnx",
-     {{"input", {1, 576}}, {"state", {2, 1, 128}}}},
-    {"vad_silero/silero_vad_half.onnx",
-     {{"input", {1, 576}}, {"state", {2, 1, 128}}}},
-};
+using Subject = test::RealModel;
 
 // Both at the level that devices use.
 void check_same(const ir::Model& before, const ir::Model& after,
@@ -59,7 +36,7 @@ void check_same(const ir::Model& before, const ir::Model& after,
 }
 
 TEST_CASE("simplify: every model answers the same") {
-  for (const Subject& subject : kModels) {
+  for (const Subject& subject : test::real_models()) {
     CAPTURE(subject.file);
     auto path = test::shared_file("models/" + subject.file);
     if (path.empty()) continue;
@@ -93,7 +70,7 @@ TEST_CASE(
 }
 
 TEST_CASE("raise_opset: old models load and answer the same on 17, 18, 21") {
-  for (const Subject& subject : kModels) {
+  for (const Subject& subject : test::real_models()) {
     auto path = test::shared_file("models/" + subject.file);
     if (path.empty()) continue;
     ir::Model before = io::import_onnx(path);
