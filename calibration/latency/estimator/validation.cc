@@ -18,6 +18,7 @@ namespace {
 // A network is measured again while its last two passes differ by more.
 constexpr double kAgree = 0.02;
 constexpr int kMostPasses = 5;
+constexpr double kSessionsDiffer = 0.1;
 
 constexpr double kLowQuantile = 0.1;
 constexpr double kTurnSeconds = 0.02, kWarmUpSeconds = 0.005,
@@ -142,7 +143,10 @@ double ValidationRow::measured_us() const {
   for (const Pass& pass : passes)
     if (none_quiet || !pass.noisy) times.push_back(pass.low_us);
   std::sort(times.begin(), times.end());
-  return quantile(times, none_quiet ? 0 : 0.5);
+  if (none_quiet) return times.front();
+  std::erase_if(times, [most = (1 + kSessionsDiffer) * times.front()](
+                           double time) { return time > most; });
+  return quantile(times, 0.5);
 }
 
 std::vector<ValidationRow> validate_estimates(

@@ -36,8 +36,9 @@ struct ValidationRow {
   };
   std::vector<Pass> passes;  // at least two, in order
 
-  // The median of the quiet passes (sessions lie elsewhere in memory and differ
-  // by a few percent); the fastest where none was quiet.
+  // The median of the quiet passes that are within 10% of the fastest of them:
+  // sessions lie elsewhere in memory and differ by a few percent, more is the
+  // machine. The fastest pass where none was quiet.
   double measured_us() const;
   bool noisy() const;  // no pass was quiet
   double error() const { return estimate.p50_us / measured_us() - 1; }
