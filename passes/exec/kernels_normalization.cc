@@ -266,7 +266,6 @@ constexpr OperatorRow kRows[] = {
     {"LRN", make_lrn},
     {"MeanVarianceNormalization", make_mean_variance_normalization},
     {"RMSNormalization", make_rms_normalization},
-    // Written by ONNX Runtime's optimizer under ai.onnx.
     {"Softmax", make_softmax<softmax>},
 };
 
