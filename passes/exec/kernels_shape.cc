@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "passes/exec/operator_kernel.h"
+#include "passes/exec/program.h"
 
 namespace lathe::exec {
 namespace {

@@ -115,7 +115,4 @@ int64_t normalized_axis(const NodeInfo& info, int64_t axis, int64_t rank);
 // none (unsigned 16, 32 and 64 bits are held in the next wider signed type,
 // uint64 in int64).
 at::ScalarType scalar_type(ir::DataType type);
-at::Tensor to_torch(const ir::Tensor& tensor);
-ir::Tensor from_torch(const at::Tensor& tensor, ir::DataType type);
-
 }  // namespace lathe::exec

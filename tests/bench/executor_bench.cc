@@ -30,7 +30,7 @@ struct Options {
 // The network as a graph, batch free.
 class GraphNet {
  public:
-  explicit GraphNet(int64_t batch) : random_(1), batch_(batch) {
+  explicit GraphNet(int64_t batch) : random_(1) {
     model_.opset_imports[""] = 17;
     ir::Value* x = graph().add_input(
         "x", {ir::DataType::kFloat, ir::to_shape({batch, 3, 32, 32})});
@@ -97,7 +97,6 @@ class GraphNet {
 
   ir::Model model_;
   Random random_;
-  int64_t batch_;
 };
 
 struct BlockImpl : torch::nn::Module {
@@ -168,7 +167,7 @@ double median(std::vector<double> times) {
 // Runs both in turns.
 void compare(const char* what, int rounds, const std::function<void()>& mine,
              const std::function<void()>& by_hand) {
-  std::vector<double> a, b, ratio;
+  std::vector<double> a, b;
   for (int round = 0; round < rounds + 2; ++round) {
     double times[2];
     for (int side = 0; side < 2; ++side) {

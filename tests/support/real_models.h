@@ -17,7 +17,6 @@ struct RealModel {
 
 inline const std::vector<RealModel>& real_models() {
   static const std::vector<RealModel> kModels = {
-
       {"anomaly_mlperf_tiny_autoencoder/model.onnx", {}},
       {"cifar10_mlperf_tiny_resnet8/model.onnx", {}},
       {"cifar10_resnet20/model.onnx", {}},
