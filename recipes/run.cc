@@ -14,6 +14,7 @@
 #include "passes/base/error.h"
 #include "passes/base/random.h"
 #include "passes/base/text.h"
+#include "passes/io/import.h"
 #include "passes/io/onnx/onnx.h"
 #include "recipes/deliver.h"
 #include "recipes/meter.h"
@@ -101,7 +102,9 @@ class Run {
 
   void open_model() {
     const fs::path path = recipe_.resolve(recipe_.model);
-    models_.push_back(io::import_onnx(path));
+    io::Imported imported = io::import_model(path, {recipe_.input_shapes});
+    for (const std::string& line : imported.notes) note(line);
+    models_.push_back(std::move(imported.model));
     check_cancelled();
   }
 

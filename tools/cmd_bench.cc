@@ -47,7 +47,7 @@ void check_shape_names(const ir::InputShapes& shapes,
 std::vector<MeasuredLatency> measure(const Options& options, Context& context) {
   std::vector<ir::Model> models;
   for (const std::string& path : options.models)
-    models.push_back(load_model(path));
+    models.push_back(load_model(path, context));
   check_shape_names(context.flags.input_shapes, models);
   std::vector<Subject> subjects;
   latency::SessionOptions session_options;
@@ -59,8 +59,12 @@ std::vector<MeasuredLatency> measure(const Options& options, Context& context) {
         models[i], shapes_for(models[i], context.flags.input_shapes));
     subject.inputs =
         latency::random_inputs(models[i], shapes, context.flags.seed);
+    // A file that the runtime reads itself is measured as it is.
     subject.session =
-        latency::Session::open(options.models[i], session_options);
+        is_onnx(options.models[i])
+            ? latency::Session::open(options.models[i], session_options)
+            : latency::Session::open(models[i], session_options,
+                                     options.models[i]);
     subjects.push_back(std::move(subject));
   }
   std::vector<latency::BenchSubject> benched;
@@ -133,7 +137,7 @@ int bench(const Options& options, Context& context) {
 Action setup_bench(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_texts(app, "MODEL", "MODEL...", options->models,
-            "ONNX files; ratios are to the first")
+            "model files, ONNX or PyTorch; ratios are to the first")
       ->required()
       ->group("Input");
   auto* runs = add_count(app, "--runs", "N", 1, 10'000'000, options->runs,

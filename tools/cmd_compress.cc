@@ -3,6 +3,7 @@
 
 #include "passes/base/error.h"
 #include "passes/base/text.h"
+#include "passes/io/import.h"
 #include "recipes/targets.h"
 #include "tools/command.h"
 #include "tools/flags.h"
@@ -65,7 +66,7 @@ int compress(Options options, Context& context) {
 
 Action setup_compress(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_texts(app, "MODEL", "MODEL", options->arguments, "an ONNX file")
+  add_texts(app, "MODEL", "MODEL", options->arguments, io::kModelFiles)
       ->required()
       ->expected(1, 1 << 20)
       ->group("Input");

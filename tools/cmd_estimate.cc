@@ -28,8 +28,8 @@ struct Estimated {
 };
 
 Estimated estimate_one(const std::string& path, const LatencyModel& device,
-                       const Options& options, const Context& context) {
-  ir::Model model = load_model(path);
+                       const Options& options, Context& context) {
+  ir::Model model = load_model(path, context);
   ir::bind_input_shapes(
       model, ir::default_input_shapes(
                  model, shapes_for(model, context.flags.input_shapes)));
@@ -203,7 +203,7 @@ int estimate(const Options& options, Context& context) {
 
 Action setup_estimate(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_texts(app, "MODEL", "MODEL...", options->models, "ONNX files")
+  add_texts(app, "MODEL", "MODEL...", options->models, io::kModelFiles)
       ->required()
       ->group("Input");
   add_text(app, "--device", "P", options->device,

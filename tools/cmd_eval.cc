@@ -67,9 +67,10 @@ std::string to_text(const Options& options, const Accuracy& accuracy) {
 }
 
 int evaluate(const Options& options, Context& context) {
-  const ir::Model model = load_model(options.model);
+  const ir::Model model = load_model(options.model, context);
   std::optional<ir::Model> reference;
-  if (!options.against.empty()) reference = load_model(options.against);
+  if (!options.against.empty())
+    reference = load_model(options.against, context);
   data::OpenOptions open;
   open.limit = context.flags.samples;
   open.seed = context.flags.seed;
@@ -105,7 +106,7 @@ int evaluate(const Options& options, Context& context) {
 
 Action setup_eval(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_text(app, "MODEL", "MODEL", options->model, "an ONNX file")
+  add_text(app, "MODEL", "MODEL", options->model, io::kModelFiles)
       ->required()
       ->group("Input");
   add_text(app, "--data", "D", options->data,

@@ -196,7 +196,7 @@ std::string to_text(const Options& options, const Inspection& result) {
 
 int inspect(const Options& options, Context& context) {
   Inspection result;
-  result.model = load_model(options.model);
+  result.model = load_model(options.model, context);
   result.size_bytes = std::filesystem::file_size(options.model);
   result.parameters = ir::count_parameters(result.model);
   count_operators(result);
@@ -213,7 +213,7 @@ int inspect(const Options& options, Context& context) {
 
 Action setup_inspect(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_text(app, "MODEL", "MODEL", options->model, "an ONNX file")
+  add_text(app, "MODEL", "MODEL", options->model, io::kModelFiles)
       ->required()
       ->group("Input");
   add_count(app, "--top", "N", 0, 1'000'000, options->top,

@@ -8,6 +8,8 @@
 #include "calibration/latency/estimator/devices.h"
 #include "passes/base/error.h"
 #include "passes/base/text.h"
+#include "passes/io/import.h"
+#include "passes/io/torch/torch_import.h"
 #include "passes/ir/op_table.h"
 #include "recipes/gate_table.h"
 #include "recipes/pass_table.h"
@@ -79,6 +81,20 @@ Items operators() {
   return items;
 }
 
+Items models() {
+  Items items;
+  for (const io::InputFormat& format : io::input_formats())
+    items.push_back({format.name, format.summary});
+  return items;
+}
+
+Items aten() {
+  Items items;
+  for (const std::string& name : io::translated_aten_operators())
+    items.push_back({name, ""});
+  return items;
+}
+
 Items commands() {
   Items items;
   for (const Command& command : command_table())
@@ -98,6 +114,8 @@ constexpr Kind kKinds[] = {
     {"gates", "bounds that a recipe can set", &gates},
     {"devices", "device profiles for estimates", &devices},
     {"formats", "data formats of a descriptor", &formats},
+    {"models", "formats of model files", &models},
+    {"aten", "PyTorch operators that have a translation", &aten},
     {"operators", "operators with a row in the operator table", &operators},
     {"commands", "commands of this program", &commands},
     {"kinds", "this list", &kind_items},

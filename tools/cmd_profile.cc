@@ -170,10 +170,10 @@ std::vector<latency::ValidationSubject> subjects(const Options& options,
                                                  Context& context) {
   std::vector<latency::ValidationSubject> list;
   for (const std::string& path : options.validate) {
-    require_onnx(path);
+    io::format_of(path);  // it must exist
     list.push_back(
         {path, [path, &context] {
-           ir::Model model = load_model(path);
+           ir::Model model = load_model(path, context);
            ir::bind_input_shapes(
                model,
                ir::default_input_shapes(

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "passes/base/error.h"
+#include "passes/io/import.h"
 #include "tools/command.h"
 #include "tools/flags.h"
 #include "tools/recipe_run.h"
@@ -48,7 +49,7 @@ int quantize(const Options& options, Context& context) {
 
 Action setup_quantize(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_text(app, "MODEL", "MODEL", options->model, "an ONNX file")
+  add_text(app, "MODEL", "MODEL", options->model, io::kModelFiles)
       ->required()
       ->group("Input");
   add_text(app, "--data", "D", options->data,

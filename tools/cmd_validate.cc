@@ -94,20 +94,20 @@ void check_json(Verdict& verdict) {
               "'columns')");
 }
 
-void check_model(Verdict& verdict) {
-  verdict.kind = "ONNX model";
-  ir::Model model = load_model(verdict.path);
+void check_model(Verdict& verdict, Context& context) {
+  verdict.kind = is_onnx(verdict.path) ? "ONNX model" : "PyTorch program";
+  ir::Model model = load_model(verdict.path, context);
   ir::infer_shapes(model);
 }
 
-Verdict check(const std::string& path) {
+Verdict check(const std::string& path, Context& context) {
   Verdict verdict;
   verdict.path = path;
   try {
     if (looks_like_json(path)) {
       check_json(verdict);
     } else {
-      check_model(verdict);
+      check_model(verdict, context);
     }
   } catch (const Error& error) {
     if (exit_code(error.kind()) != exit_code(ErrorKind::kInput)) throw;
@@ -120,7 +120,7 @@ int validate(const std::vector<std::string>& paths, Context& context) {
   std::vector<Verdict> verdicts;
   for (const std::string& path : paths) {
     context.cancel.check();
-    verdicts.push_back(check(path));
+    verdicts.push_back(check(path, context));
   }
   bool valid = true;
   Json files = Json::array();

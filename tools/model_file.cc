@@ -1,43 +1,25 @@
 #include "tools/model_file.h"
 
-#include <algorithm>
-#include <fstream>
+#include <string_view>
 
 #include "passes/base/error.h"
-#include "passes/base/file.h"
-#include "passes/io/onnx/onnx.h"
+#include "passes/base/text.h"
 
 namespace lathe::cli {
-namespace {
 
-// A zip archive (TorchScript, torch.export, torch.save) or a pickle (older
-// torch.save).
-bool is_pytorch(const std::filesystem::path& path) {
-  const std::string extension = path.extension().string();
-  for (const char* known : {".pt", ".pt2", ".pth", ".th", ".jit"})
-    if (extension == known) return true;
-  const auto file = MappedFile::open(path);
-  const auto bytes =
-      file->bytes().first(std::min<size_t>(file->bytes().size(), 4));
-  const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
-                              bytes.size());
-  return head == "PK\x03\x04" || head.starts_with("\x80\x02");
+bool is_onnx(const std::filesystem::path& path) {
+  return io::format_of(path).name == std::string_view("onnx");
 }
 
-}  // namespace
-
-void require_onnx(const std::filesystem::path& path) {
-  // Opening it first: a missing file is a missing file whatever its name.
-  MappedFile::open(path);
-  if (is_pytorch(path))
-    throw_unsupported(path.string(),
-                      "found a PyTorch file, expected an ONNX model",
-                      "export it from PyTorch with torch.onnx.export first");
+io::Imported import_file(const std::filesystem::path& path, Context& context) {
+  io::Imported imported = io::import_model(path, {context.flags.input_shapes});
+  for (const std::string& note : imported.notes)
+    context.terminal.info(path.string() + ": " + note);
+  return imported;
 }
 
-ir::Model load_model(const std::filesystem::path& path) {
-  require_onnx(path);
-  return io::import_onnx(path);
+ir::Model load_model(const std::filesystem::path& path, Context& context) {
+  return import_file(path, context).model;
 }
 
 ir::InputShapes shapes_for(const ir::Model& model, const ir::InputShapes& all) {
@@ -47,6 +29,19 @@ ir::InputShapes shapes_for(const ir::Model& model, const ir::InputShapes& all) {
     if (name.empty() || (value && value->is_graph_input())) shapes[name] = dims;
   }
   return shapes;
+}
+
+void require_inputs(const ir::Model& model, const ir::InputShapes& shapes) {
+  for (const auto& [name, dims] : shapes) {
+    const ir::Value* value = name.empty() ? nullptr : model.graph->find(name);
+    if (name.empty() || (value && value->is_graph_input())) continue;
+    std::vector<std::string> inputs;
+    for (const ir::Value* input : model.graph->inputs())
+      inputs.push_back(input->name());
+    throw Error(
+        ErrorKind::kUsage, "--input-shape",
+        "the model has no input '" + name + "'" + did_you_mean(name, inputs));
+  }
 }
 
 void require_folder_of(const std::filesystem::path& path) {

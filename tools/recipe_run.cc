@@ -59,7 +59,7 @@ void apply_shared_flags(const SharedFlags& flags, recipes::Recipe& recipe) {
 
 int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
                Context& context) {
-  require_onnx(recipe.resolve(recipe.model));
+  io::format_of(recipe.resolve(recipe.model));  // it must exist
   if (!destination.file.empty()) require_folder_of(destination.file);
   StageLog log(context.terminal);
   recipes::RunOptions options;

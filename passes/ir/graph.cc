@@ -313,6 +313,14 @@ Node* Graph::add_node(std::string op_type, std::vector<Value*> inputs,
                   before);
 }
 
+Value* Graph::append_output(Node* node, const std::string& name) {
+  Value* value = add_value(unique_name(name));
+  value->producer_ = node;
+  value->producer_index_ = node->outputs_.size();
+  node->outputs_.push_back(value);
+  return value;
+}
+
 void Graph::remove_node(Node* node) {
   for (Value* value : node->outputs_)
     if (value && !value->unused())

@@ -227,6 +227,9 @@ class Graph {
   // Creates the outputs under unique names.
   Node* add_node(std::string op_type, std::vector<Value*> inputs,
                  std::vector<std::string> output_names, Node* before = nullptr);
+  // One more output of a node, under a unique name: an If whose branches were
+  // filled after it was added.
+  Value* append_output(Node* node, const std::string& name);
   // The node must have no used output; its outputs are removed as well, and
   // its subgraphs with it.
   void remove_node(Node* node);

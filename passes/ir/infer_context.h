@@ -108,6 +108,8 @@ class InferSession {
   // `lenient`: a node whose inputs do not go together leaves its outputs
   // alone, as in a branch that may never run. False when there was one.
   bool infer(Graph& graph, bool lenient = false);
+  // One node whose inputs are known already. Error kInput as infer_shapes.
+  void infer(Node& node);
 
   const FollowedValue* data(const Value* value);
   void set_data(const Value* value, FollowedValue data);
@@ -117,7 +119,6 @@ class InferSession {
   bool afford_copy(const Graph& body);
 
  private:
-  void infer_node(Node& node);
   void infer_function(Node& node, const Function& function);
 
   const Model& model_;

@@ -146,7 +146,7 @@ bool InferSession::infer(Graph& graph, bool lenient) {
     for (Value* output : node->outputs())
       if (output) forget(output);
     try {
-      infer_node(*node);
+      infer(*node);
     } catch (const Error& error) {
       if (!lenient || error.kind() != ErrorKind::kInput) throw;
       fits = false;
@@ -155,7 +155,7 @@ bool InferSession::infer(Graph& graph, bool lenient) {
   return fits;
 }
 
-void InferSession::infer_node(Node& node) {
+void InferSession::infer(Node& node) {
   if (const Function* function = find_function(model_, node)) {
     infer_function(node, *function);
     return;

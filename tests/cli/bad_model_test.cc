@@ -134,21 +134,6 @@ TEST_CASE("a tensor that claims more than any memory holds") {
       "[1152921504606846976] of type float needs 4611686018427387904\n");
 }
 
-TEST_CASE("a PyTorch file is named as one") {
-  test::TempDir folder;
-  write_file_atomic(folder.path() / "m.onnx", "PK\x03\x04 and the rest");
-  check_refused(folder.path(),
-                "error: m.onnx: found a PyTorch file, expected an ONNX model\n"
-                "hint: export it from PyTorch with torch.onnx.export first\n");
-  write_file_atomic(folder.path() / "m.th", "anything");
-  const auto result =
-      run_lathe({"convert", "m.th", "-o", "out.onnx"}, {folder.path(), {}});
-  CHECK(result.code == 2);
-  CHECK(result.err ==
-        "error: m.th: found a PyTorch file, expected an ONNX model\n"
-        "hint: export it from PyTorch with torch.onnx.export first\n");
-}
-
 TEST_CASE("a folder in the place of a model") {
   test::TempDir folder;
   std::filesystem::create_directory(folder.path() / "m.onnx");

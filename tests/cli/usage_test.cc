@@ -103,7 +103,7 @@ TEST_CASE("wrong flags say what was found and expected") {
                     "error: lathe list: unknown kind 'pases'; did you mean "
                     "'passes'?\n"
                     "hint: the kinds are passes, recipes, gates, devices, "
-                    "formats, operators, commands, kinds\n");
+                    "formats, models, aten, operators, commands, kinds\n");
 }
 
 TEST_CASE("with --json an error is one line of JSON") {
@@ -176,8 +176,8 @@ TEST_CASE("lists come from the tables") {
   const auto passes = run_lathe({"list", "passes"});
   CHECK(passes.code == 0);
   CHECK(passes.out.find("quantize_static") != std::string::npos);
-  for (const char* kind : {"recipes", "gates", "devices", "formats",
-                           "operators", "commands", "kinds"}) {
+  for (const char* kind : {"recipes", "gates", "devices", "formats", "models",
+                           "aten", "operators", "commands", "kinds"}) {
     const auto result = run_lathe({"list", kind, "--json"});
     CAPTURE(kind);
     REQUIRE(result.code == 0);

@@ -48,7 +48,7 @@ const Fence kFences[] = {
     {"onnxruntime_.*|onnxruntime/.*", "calibration/latency/.*\\.cc"},
     {"torch/.*|ATen/.*|c10/.*|caffe2/.*",
      "passes/(distill|exec|prune|quantize|io/torch)/.*\\.cc|"
-     "passes/exec/.*\\.h"},
+     "passes/(exec|io/torch)/.*\\.h"},
     {"nlohmann/json\\.hpp", ".*\\.cc"},
     {"opencv2/.*", "calibration/data/.*\\.cc"},
     {"archive\\.h|archive_entry\\.h", "calibration/data/.*\\.cc"},
