@@ -143,8 +143,9 @@ void check_debug_pickle(const ZipArchive& archive, const std::string& name) {
 
 void check_torchscript_archive(const ZipArchive& archive) {
   check_names(archive);
+  // From file format 10 on, ".data/version" holds the version.
   for (const char* name : {"data.pkl", "constants.pkl", "version"})
-    if (!archive.has(name))
+    if (!archive.has(name) && !archive.has(std::string(".data/") + name))
       throw_input(archive.where(),
                   fmt::format("no TorchScript file: it holds no '{}'", name));
   for (const std::string& name : archive.names()) {

@@ -229,6 +229,27 @@ bool ScriptImporter::run_on_stacked(jit::Node* node, Frame& frame) {
   return true;
 }
 
+// Whether two lists are equal (or differ), as far as numbers tell.
+Item ScriptImporter::compared_lists(const std::vector<Item>& a,
+                                    const std::vector<Item>& b, bool equal) {
+  auto truth = [](bool value) { return Item::of(Argument::of_bool(value)); };
+  if (a.size() != b.size()) return truth(!equal);
+  ir::Value* all = nullptr;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (same(a[i], b[i]) || same_size(a[i], b[i])) continue;
+    if (a[i].is_constant() && b[i].is_constant()) return truth(!equal);
+    if (!a[i].is_number() || !b[i].is_number())
+      fail("lists of " + describe(a[i]) + " and " + describe(b[i]) +
+           " are compared");
+    ir::Value* one = builder_.op("Equal", {builder_.int_scalar(a[i].plain),
+                                           builder_.int_scalar(b[i].plain)});
+    all = all ? builder_.op("And", {all, one}) : one;
+  }
+  if (!all) return truth(equal);
+  return number_item(equal ? all : builder_.op("Not", {all}),
+                     c10::BoolType::get());
+}
+
 // Python's operators on lists that hold something computed.
 bool ScriptImporter::run_on_list(jit::Node* node, Frame& frame) {
   if (node->inputs().empty()) return false;
@@ -263,14 +284,9 @@ bool ScriptImporter::run_on_list(jit::Node* node, Frame& frame) {
                        int_or(in(node, frame, 3), 1)));
   if (name == "list" || name == "copy") return give(std::move(items));
   if ((name == "eq" || name == "ne") && second_list) {
-    const auto& other = in(node, frame, 1).list->items;
-    if (items.size() != other.size() ||
-        std::ranges::equal(items, other, same)) {
-      const bool equal = items.size() == other.size();
-      set(node, frame, Item::of(Argument::of_bool(equal == (name == "eq"))));
-      return true;
-    }
-    return false;
+    set(node, frame,
+        compared_lists(items, in(node, frame, 1).list->items, name == "eq"));
+    return true;
   }
   const bool changes = name == "extend" || name == "pop" || name == "insert" ||
                        name == "clear" || name == "reverse" || name == "add_";

@@ -126,6 +126,8 @@ class ScriptImporter {
   void run_list_add(torch::jit::Node*, Frame&);
   bool run_on_stacked(torch::jit::Node*, Frame&);
   bool run_on_list(torch::jit::Node*, Frame&);
+  Item compared_lists(const std::vector<Item>& a, const std::vector<Item>& b,
+                      bool equal);
 
   // --- script_scalars.cc: numbers and what is asked of tensors ---
   void run_size(torch::jit::Node*, Frame&);
@@ -144,6 +146,8 @@ class ScriptImporter {
   bool run_number_operator(torch::jit::Node*, Frame&);
   bool fold_comparison(torch::jit::Node*, const Item&, const Item&, Frame&);
   Item number_item(ir::Value* value, const c10::TypePtr& type);
+  // Two sizes that are one dimension by name.
+  bool same_size(const Item& a, const Item& b);
 
   // --- script_operators.cc: ATen calls ---
   void run_operator(torch::jit::Node*, Frame&);
@@ -196,7 +200,9 @@ class ScriptImporter {
     ir::Value* value = nullptr;  // of a tensor, as it was read first
   };
   std::map<Key, Original> originals_;
-  std::map<std::string, ir::Value*> weights_;  // by storage and layout
+  // By storage and layout. The tensors are kept: an address that is freed may
+  // be another tensor's next.
+  std::map<std::string, std::pair<at::Tensor, ir::Value*>> weights_;
   int call_depth_ = 0;
   int64_t steps_ = 0;
   // Lists made outside the Loop body that is being followed, and what it

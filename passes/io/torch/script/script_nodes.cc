@@ -152,8 +152,9 @@ Item ScriptImporter::constant_item(const c10::IValue& value,
   return from_ivalue(value, depth(), [&](const c10::IValue& leaf) {
     if (leaf.isTensor() && leaf.toTensor().defined()) {
       const at::Tensor tensor = leaf.toTensor();
-      ir::Value*& weight = weights_[storage_key(tensor)];
+      auto& [kept, weight] = weights_[storage_key(tensor)];
       if (!weight) {
+        kept = tensor;
         const ir::Tensor content = to_ir_tensor(tensor, builder_.where);
         weight = content.size() <= 1 && name == "constant"
                      ? builder_.constant(content)

@@ -16,6 +16,18 @@ ir::Shape image_shape(int64_t rank, std::optional<int64_t> channels) {
   return shape;
 }
 
+// " (rnn.py:812)": the line of Python that the node was made from.
+std::string source_of(const jit::Node* node) {
+  c10::optional<jit::SourceRange> range = node->sourceRange();
+  if (const auto original = range->findSourceRangeThatGenerated())
+    range = original;
+  const auto place = range->file_line_col();
+  if (!place) return "";
+  const auto& [file, line, column] = *place;
+  return " (" + file.substr(file.rfind('/') + 1) + ":" + std::to_string(line) +
+         ")";
+}
+
 }  // namespace
 
 Item ScriptImporter::from_argument(Argument argument) {
@@ -91,8 +103,11 @@ void ScriptImporter::run_operator(jit::Node* node, Frame& frame) {
   }
   const std::string name = node->kind().toUnqualString();
   learn_input(name, arguments);
+  const std::string outer_where = builder_.where;
+  builder_.where += source_of(node);
   Arguments results =
       tracer_.call(name, schema->overload_name(), std::move(arguments));
+  builder_.where = outer_where;
   if (results.size() < node->outputs().size())
     fail(qualified + " gives " + std::to_string(results.size()) +
          " results here, expected " + std::to_string(node->outputs().size()));

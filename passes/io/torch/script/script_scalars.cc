@@ -257,6 +257,13 @@ bool ScriptImporter::run_constant_operator(jit::Node* node, Frame& frame) {
   return true;
 }
 
+bool ScriptImporter::same_size(const Item& a, const Item& b) {
+  if (!a.is_size || !b.is_size || !a.plain.value || !b.plain.value)
+    return false;
+  const std::string symbol = builder_.known_symbol(a.plain.value);
+  return !symbol.empty() && symbol == builder_.known_symbol(b.plain.value);
+}
+
 bool ScriptImporter::fold_comparison(jit::Node* node, const Item& a,
                                      const Item& b, Frame& frame) {
   const std::string name = node->kind().toUnqualString();
@@ -265,10 +272,7 @@ bool ScriptImporter::fold_comparison(jit::Node* node, const Item& a,
     if (number->plain.value && number->plain.value->is_graph_input() &&
         other->plain.is_constant())
       compared_with_[number->plain.value->name()].insert(other->plain.integer);
-  if ((equal || unequal) && a.is_size && b.is_size &&
-      builder_.known_symbol(a.plain.value) ==
-          builder_.known_symbol(b.plain.value) &&
-      !builder_.known_symbol(a.plain.value).empty()) {
+  if ((equal || unequal) && same_size(a, b)) {
     set(node, frame, truth(equal));
     return true;
   }

@@ -214,6 +214,30 @@ def forward(self, x):
         "float[batch,3]");
 }
 
+TEST_CASE("torchscript: constants made one after the other stay apart") {
+  check_script(script(R"(
+def forward(self, x):
+    y = torch.zeros([8, 3])
+    for i in range(8):
+        y[i:i + 1, :] = torch.tensor(i * 3) + torch.tensor([1., 2., 3.]) * i
+    return x.sum() + y
+)"),
+               kMatrix);
+}
+
+TEST_CASE("torchscript: lists with sizes in them are compared") {
+  const auto imported = check_script(script(R"(
+def forward(self, x):
+    hidden = torch.zeros([x.size(0), 3])
+    if hidden.size() != [x.size(0), 3]:
+        return x.relu()
+    return x + hidden
+)"),
+                                     kMatrix);
+  const auto types = node_types(imported.model);
+  CHECK(std::find(types.begin(), types.end(), "If") == types.end());
+}
+
 TEST_CASE("torchscript: shared weights are one initializer") {
   torch::jit::Module module("Tied");
   const at::Tensor weight = at::randn({3, 3});
