@@ -95,9 +95,8 @@ Kernel make_loop(const NodeInfo& info) {
     for (size_t i = 0; i < carried; ++i) values.push_back(input(in, i + 2));
     std::vector<Tensors> scanned(empty.size());
     for (int64_t step = 0; go_on && step < limit; ++step) {
-      Tensors formal = {
-          at::full({}, step, at::TensorOptions(at::kLong).device(device)),
-          at::full({}, true, at::TensorOptions(at::kBool).device(device))};
+      Tensors formal = {at::full({}, step, at::TensorOptions(at::kLong)),
+                        at::full({}, true, at::TensorOptions(at::kBool))};
       formal.insert(formal.end(), values.begin(), values.end());
       const Tensors out = body->run(formal, in, state);
       go_on = out[0].item<bool>();
@@ -107,7 +106,7 @@ Kernel make_loop(const NodeInfo& info) {
     }
     for (size_t i = 0; i < scanned.size(); ++i)
       values.push_back(scanned[i].empty() ? empty[i].make(0, device)
-                                          : at::stack(scanned[i], 0));
+                                          : at::stack(together(scanned[i]), 0));
     return values;
   };
 }
@@ -163,16 +162,16 @@ Kernel make_scan(const NodeInfo& info) {
       if (out_back[i]) std::reverse(scanned[i].begin(), scanned[i].end());
       values.push_back(scanned[i].empty()
                            ? empty[i].make(out_axes[i], device_of(in))
-                           : at::stack(scanned[i], out_axes[i]));
+                           : at::stack(together(scanned[i]), out_axes[i]));
     }
     return values;
   };
 }
 
 constexpr OperatorRow kRows[] = {
-    {"If", make_if},
-    {"Loop", make_loop},
-    {"Scan", make_scan},
+    {"If", make_if, "", {.half = true}},
+    {"Loop", make_loop, "", {.half = true}},
+    {"Scan", make_scan, "", {.half = true}},
 };
 
 }  // namespace

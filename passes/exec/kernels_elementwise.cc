@@ -1,6 +1,4 @@
 // Arithmetic, comparisons, logic and bits, element by element.
-#include <optional>
-
 #include "passes/exec/operator_kernel.h"
 
 namespace lathe::exec {
@@ -8,14 +6,6 @@ namespace {
 
 using Unary = at::Tensor (*)(const at::Tensor&);
 using Binary = at::Tensor (*)(const at::Tensor&, const at::Tensor&);
-
-// LibTorch's CPU lacks most functions in half precision.
-template <class F>
-at::Tensor in_float(const at::Tensor& x, F&& f) {
-  if (x.scalar_type() == at::kHalf && x.is_cpu())
-    return f(x.to(at::kFloat)).to(at::kHalf);
-  return f(x);
-}
 
 // The bits of an unsigned type that is held in a wider one; 0 for other types.
 int64_t mask_of(const NodeInfo& info) {
@@ -40,13 +30,6 @@ template <Unary F>
 Kernel make_unary(const NodeInfo&) {
   return
       [](Inputs in, const RunState&) -> Tensors { return {F(input(in, 0))}; };
-}
-
-template <Unary F>
-Kernel make_function(const NodeInfo&) {
-  return [](Inputs in, const RunState&) -> Tensors {
-    return {in_float(input(in, 0), F)};
-  };
 }
 
 template <Binary F>
@@ -103,17 +86,12 @@ Kernel make_mean(const NodeInfo& info) {
 
 Kernel make_pow(const NodeInfo& info) {
   // LibTorch is faster where it knows the exponent: squares, roots.
-  std::optional<double> exponent;
-  const ir::Value* value = info.node.input(1);
-  if (value && value->is_constant() && value->tensor().size() == 1)
-    exponent = value->tensor().to_doubles().front();
-  return [exponent](Inputs in, const RunState&) -> Tensors {
+  return [exponent = constant_number(info.node.input(1))](
+             Inputs in, const RunState&) -> Tensors {
     const at::Tensor x = input(in, 0), y = input(in, 1);
     if (exponent && x.is_floating_point() && x.dim() >= y.dim() &&
         !y.requires_grad())
-      return {in_float(x, [&](const at::Tensor& base) {
-        return at::pow(base, at::Scalar(*exponent));
-      })};
+      return {at::pow(x, at::Scalar(*exponent))};
     return {at::pow(x, y).to(x.scalar_type())};
   };
 }
@@ -159,33 +137,33 @@ Kernel make_bitwise_not(const NodeInfo& info) {
 
 constexpr OperatorRow kRows[] = {
     {"Abs", make_unary<at::abs>},
-    {"Acos", make_function<at::acos>},
-    {"Acosh", make_function<at::acosh>},
+    {"Acos", make_unary<at::acos>},
+    {"Acosh", make_unary<at::acosh>},
     {"Add", make_arithmetic<sum_of>},
     {"And", make_binary<at::logical_and>},
-    {"Asin", make_function<at::asin>},
-    {"Asinh", make_function<at::asinh>},
-    {"Atan", make_function<at::atan>},
-    {"Atanh", make_function<at::atanh>},
+    {"Asin", make_unary<at::asin>},
+    {"Asinh", make_unary<at::asinh>},
+    {"Atan", make_unary<at::atan>},
+    {"Atanh", make_unary<at::atanh>},
     {"BitShift", make_bit_shift},
     {"BitwiseAnd", make_binary<at::bitwise_and>},
     {"BitwiseNot", make_bitwise_not},
     {"BitwiseOr", make_binary<at::bitwise_or>},
     {"BitwiseXor", make_binary<at::bitwise_xor>},
-    {"Ceil", make_function<at::ceil>},
-    {"Cos", make_function<at::cos>},
-    {"Cosh", make_function<at::cosh>},
+    {"Ceil", make_unary<at::ceil>},
+    {"Cos", make_unary<at::cos>},
+    {"Cosh", make_unary<at::cosh>},
     {"Div", make_binary<quotient_of>},
     {"Equal", make_binary<at::eq>},
-    {"Exp", make_function<at::exp>},
-    {"Floor", make_function<at::floor>},
+    {"Exp", make_unary<at::exp>},
+    {"Floor", make_unary<at::floor>},
     {"Greater", make_binary<at::gt>},
     {"GreaterOrEqual", make_binary<at::ge>},
     {"IsInf", make_is_inf},
     {"IsNaN", make_unary<at::isnan>},
     {"Less", make_binary<at::lt>},
     {"LessOrEqual", make_binary<at::le>},
-    {"Log", make_function<at::log>},
+    {"Log", make_unary<at::log>},
     {"Max", make_variadic<at::maximum>},
     {"Mean", make_mean},
     {"Min", make_variadic<at::minimum>},
@@ -195,14 +173,14 @@ constexpr OperatorRow kRows[] = {
     {"Not", make_unary<at::logical_not>},
     {"Or", make_binary<at::logical_or>},
     {"Pow", make_pow},
-    {"Reciprocal", make_function<at::reciprocal>},
-    {"Round", make_function<at::round>},  // half to even
-    {"Sin", make_function<at::sin>},
-    {"Sinh", make_function<at::sinh>},
-    {"Sqrt", make_function<at::sqrt>},
+    {"Reciprocal", make_unary<at::reciprocal>},
+    {"Round", make_unary<at::round>},  // half to even
+    {"Sin", make_unary<at::sin>},
+    {"Sinh", make_unary<at::sinh>},
+    {"Sqrt", make_unary<at::sqrt>},
     {"Sub", make_arithmetic<difference_of>},
     {"Sum", make_variadic<sum_of>},
-    {"Tan", make_function<at::tan>},
+    {"Tan", make_unary<at::tan>},
     {"Where", make_where},
     {"Xor", make_binary<at::logical_xor>},
 };

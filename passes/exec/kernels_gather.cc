@@ -260,14 +260,14 @@ Kernel make_non_max_suppression(const NodeInfo& info) {
 }
 
 constexpr OperatorRow kRows[] = {
-    {"Gather", make_gather},
-    {"GatherElements", make_gather_elements},
-    {"GatherND", make_gather_nd},
-    {"Scatter", make_scatter_elements},
-    {"ScatterElements", make_scatter_elements},
-    {"ScatterND", make_scatter_nd},
-    {"TopK", make_top_k},
-    {"NonMaxSuppression", make_non_max_suppression},
+    {"Gather", make_gather, "", {.host = 0b10, .half = true}},
+    {"GatherElements", make_gather_elements, "", {.host = 0b10}},
+    {"GatherND", make_gather_nd, "", {.host = 0b10, .half = true}},
+    {"Scatter", make_scatter_elements, "", {.host = 0b10}},
+    {"ScatterElements", make_scatter_elements, "", {.host = 0b10}},
+    {"ScatterND", make_scatter_nd, "", {.host = 0b10}},
+    {"TopK", make_top_k, "", {.host = 0b10}},
+    {"NonMaxSuppression", make_non_max_suppression, "", {.host = 0b11111}},
 };
 
 }  // namespace

@@ -10,24 +10,30 @@ namespace {
 
 using Ints = std::vector<int64_t>;
 
-// What older opsets give as an attribute and newer ones as an input.
+// What older opsets give as an attribute and newer ones as an input, which may
+// be a constant.
 class IntsOf {
  public:
   IntsOf(const NodeInfo& info, std::string_view attribute, size_t index)
       : index_(index) {
-    if (info.node.has_attribute(attribute))
-      attribute_ = info.node.attr_ints(attribute);
+    const ir::Value* value = info.node.input(index);
+    is_attribute_ = info.node.has_attribute(attribute);
+    if (is_attribute_)
+      fixed_ = info.node.attr_ints(attribute);
+    else if (value && value->is_constant())
+      fixed_ = value->tensor().to_int64s();
   }
-  bool is_attribute() const { return attribute_.has_value(); }
+  bool is_attribute() const { return is_attribute_; }
   std::optional<Ints> operator()(Inputs in) const {
-    if (attribute_) return attribute_;
+    if (fixed_) return fixed_;
     const at::Tensor given = input(in, index_);
     return given.defined() ? std::optional(int64s(given)) : std::nullopt;
   }
 
  private:
-  std::optional<Ints> attribute_;
   size_t index_;
+  bool is_attribute_ = false;
+  std::optional<Ints> fixed_;
 };
 
 at::Tensor index_tensor(const Ints& values, const at::Tensor& like) {
@@ -181,18 +187,24 @@ Kernel make_pad(const NodeInfo& info) {
     mode = PadMode::kWrap;
   else if (name != "constant")
     info.invalid("attribute 'mode' is '" + name + "'");
-  const IntsOf pads(info, "pads", 1);
+  const IntsOf pads(info, "pads", 1), axes_of(info, "", 3);
   const bool old_form = pads.is_attribute();
   if (!old_form && info.inputs() < 2) info.invalid("it has no pads");
   const double attribute = info.node.attr_float("value", 0);
+  const ir::Value* filler = old_form ? nullptr : info.node.input(2);
+  std::optional<double> fixed;
+  if (filler && ir::is_floating(filler->type.elem))
+    fixed = constant_number(filler);
   return [=](Inputs in, const RunState&) -> Tensors {
-    std::optional<Ints> axes;
-    if (!old_form && input(in, 3).defined()) axes = int64s(in[3]);
     Padding padding;
-    at::Tensor x = cropped(in[0], pads(in).value(), axes, padding);
-    if (mode == PadMode::kConstant)
-      return {constant_padded(
-          x, padding, old_form ? at::Tensor() : input(in, 2), attribute)};
+    at::Tensor x = cropped(in[0], pads(in).value(), axes_of(in), padding);
+    if (mode == PadMode::kConstant) {
+      at::Tensor value = old_form ? at::Tensor() : input(in, 2);
+      // A constant may have been made a parameter.
+      const bool known = fixed && !value.requires_grad();
+      if (known) value.reset();
+      return {constant_padded(x, padding, value, known ? *fixed : attribute)};
+    }
     for (int64_t d = 0; d < x.dim(); ++d) {
       const int64_t before = padding.before[static_cast<size_t>(d)];
       const int64_t after = padding.after[static_cast<size_t>(d)];
@@ -332,17 +344,19 @@ Kernel make_distinct(const NodeInfo& info) {
   };
 }
 
+constexpr Takes kAny{.half = true};
+
 constexpr OperatorRow kRows[] = {
-    {"Concat", make_concat},
-    {"Split", make_split},
-    {"Slice", make_slice},
-    {"Pad", make_pad},
-    {"DepthToSpace", make_depth_to_space},
-    {"SpaceToDepth", make_space_to_depth},
-    {"Trilu", make_trilu},
-    {"ReverseSequence", make_reverse_sequence},
-    {"Compress", make_compress},
-    {"OneHot", make_one_hot},
+    {"Concat", make_concat, "", kAny},
+    {"Split", make_split, "", {.host = 0b10, .half = true}},
+    {"Slice", make_slice, "", {.host = 0b11110, .half = true}},
+    {"Pad", make_pad, "", {.host = 0b1010}},
+    {"DepthToSpace", make_depth_to_space, "", kAny},
+    {"SpaceToDepth", make_space_to_depth, "", kAny},
+    {"Trilu", make_trilu, "", {.host = 0b10}},
+    {"ReverseSequence", make_reverse_sequence, "", {.host = 0b10}},
+    {"Compress", make_compress, "", {.host = 0b10}},
+    {"OneHot", make_one_hot, "", {.host = 0b11}},
     {"NonZero", make_non_zero},
     {"Unique", make_distinct},
 };

@@ -84,7 +84,7 @@ Kernel make_batch_normalization(const NodeInfo& info) {
     }
     // LibTorch writes the running statistics that it is given: none is, where
     // they stay.
-    const bool writes = state.training;
+    const bool writes = state.training && !state.again;
     outputs[0] =
         at::batch_norm(x, scale, bias, writes ? given(mean) : c10::nullopt,
                        writes ? given(variance) : c10::nullopt,
@@ -233,14 +233,16 @@ Kernel make_dropout(const NodeInfo& info) {
           inputs = !(info.opset > 0 && info.opset < 12),
           // Of the data's type, once.
           bool_mask = !(info.opset > 0 && info.opset < 10),
+          given = constant_number(info.node.input(1)),
           masked = info.wants(1)](Inputs in, const RunState& state) -> Tensors {
     const at::Tensor& x = in[0];
-    double rate = ratio;
+    double rate = given.value_or(ratio);
     bool drops = state.training;
     if (inputs) {
       const at::Tensor rate_input = input(in, 1), mode = input(in, 2);
       if (!drops && mode.defined()) drops = mode.item<bool>();
-      if (drops && rate_input.defined()) rate = rate_input.item<double>();
+      if (drops && rate_input.defined() && !given)
+        rate = rate_input.item<double>();
     }
     at::Tensor y = x, mask;
     if (drops && rate > 0) {
@@ -256,7 +258,7 @@ Kernel make_dropout(const NodeInfo& info) {
 
 constexpr OperatorRow kRows[] = {
     {"BatchNormalization", make_batch_normalization},
-    {"Dropout", make_dropout},
+    {"Dropout", make_dropout, "", {.host = 0b110}},
     {"GroupNormalization", make_group_normalization},
     {"Hardmax", make_softmax<hardmax>},
     {"InstanceNormalization", make_instance_normalization},

@@ -275,7 +275,7 @@ constexpr OperatorRow kRows[] = {
     {"GlobalMaxPool", make_global_max_pool},
     {"LpPool", make_lp_pool},
     {"MaxPool", make_max_pool},
-    {"MaxUnpool", make_max_unpool},
+    {"MaxUnpool", make_max_unpool, "", {.host = 0b100}},
 };
 
 }  // namespace

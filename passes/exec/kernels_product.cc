@@ -7,29 +7,10 @@
 namespace lathe::exec {
 namespace {
 
-// LibTorch's CPU has no products in half precision.
-bool needs_float(const at::Tensor& x) {
-  return x.is_cpu() &&
-         (x.scalar_type() == at::kHalf || x.scalar_type() == at::kBFloat16);
-}
-
-template <class F>
-Kernel in_float(size_t count, F f) {
-  return [count, f](Inputs in, const RunState&) -> Tensors {
-    const Inputs own = in.first(std::min(count, in.size()));
-    const at::Tensor first = input(own, 0);
-    if (!needs_float(first)) return {f(own)};
-    Tensors wide;
-    for (const at::Tensor& x : own)
-      wide.push_back(x.defined() ? x.to(at::kFloat) : x);
-    return {f(wide).to(first.scalar_type())};
+Kernel make_matmul(const NodeInfo&) {
+  return [](Inputs in, const RunState&) -> Tensors {
+    return {at::matmul(input(in, 0), input(in, 1))};
   };
-}
-
-Kernel make_matmul(const NodeInfo& info) {
-  return in_float(info.inputs(), [](Inputs in) {
-    return at::matmul(input(in, 0), input(in, 1));
-  });
 }
 
 // A whole number as an integer: integer matrices take no other factor.
@@ -45,26 +26,26 @@ Kernel make_gemm(const NodeInfo& info) {
   const bool scaled = info.node.attr_float("alpha", 1.0f) != 1.0f;
   const bool trans_a = info.node.attr_int("transA", 0) != 0;
   const bool trans_b = info.node.attr_int("transB", 0) != 0;
-  return in_float(info.inputs(), [=](Inputs in) {
+  return [=](Inputs in, const RunState&) -> Tensors {
     at::Tensor a = input(in, 0), b = input(in, 1);
     const at::Tensor c = input(in, 2);
     if (trans_a) a = a.t();
     if (trans_b) b = b.t();
-    if (c.defined()) return at::addmm(c, a, b, beta, alpha);
+    if (c.defined()) return {at::addmm(c, a, b, beta, alpha)};
     const at::Tensor product = at::mm(a, b);
-    return scaled ? at::mul(product, alpha) : product;
-  });
+    return {scaled ? at::mul(product, alpha) : product};
+  };
 }
 
 Kernel make_einsum(const NodeInfo& info) {
   std::string equation = info.node.attr_string("equation", "");
   if (equation.empty()) info.invalid("attribute 'equation' is missing");
   std::erase(equation, ' ');
-  return in_float(info.inputs(), [equation](Inputs in) {
+  return [equation](Inputs in, const RunState&) -> Tensors {
     const Tensors operands(in.begin(), in.end());
     // A sum of integers is wider in LibTorch.
-    return at::einsum(equation, operands).to(operands.at(0).scalar_type());
-  });
+    return {at::einsum(equation, operands).to(operands.at(0).scalar_type())};
+  };
 }
 
 // Products of 8-bit numbers are exact in double, whatever their count.
@@ -86,9 +67,10 @@ Kernel make_matmul_integer(const NodeInfo&) {
   };
 }
 
-Kernel make_det(const NodeInfo& info) {
-  return in_float(info.inputs(),
-                  [](Inputs in) { return at::linalg_det(input(in, 0)); });
+Kernel make_det(const NodeInfo&) {
+  return [](Inputs in, const RunState&) -> Tensors {
+    return {at::linalg_det(input(in, 0))};
+  };
 }
 
 constexpr OperatorRow kRows[] = {

@@ -34,9 +34,17 @@ Kernel make_quantize(const NodeInfo& info) {
   } else if (wanted == ir::DataType::kUndefined) {
     wanted = ir::DataType::kUint8;
   }
-  const CodeType type = code_type(info, wanted);
   const int64_t axis = info.node.attr_int("axis", 1);
   const int64_t block_size = block_size_of(info);
+  if (is_float8(wanted))
+    return [=, saturate = info.node.attr_int("saturate", 1) != 0](
+               Inputs in, const RunState&) -> Tensors {
+      const at::Tensor x = as_real(in[0]);
+      const at::Tensor scale = spread(in[1], x, axis, block_size);
+      return {
+          rounded_to_float8(x / scale.to(x.scalar_type()), wanted, saturate)};
+    };
+  const CodeType type = code_type(info, wanted);
   return [=](Inputs in, const RunState&) -> Tensors {
     return {quantized(as_real(in[0]), spread(in[1], in[0], axis, block_size),
                       spread(input(in, 2), in[0], axis, block_size), type)};
@@ -44,7 +52,8 @@ Kernel make_quantize(const NodeInfo& info) {
 }
 
 Kernel make_dequantize(const NodeInfo& info) {
-  if (ir::DataType type = input_type(info, 0); type != ir::DataType::kUndefined)
+  if (ir::DataType type = input_type(info, 0);
+      type != ir::DataType::kUndefined && !is_float8(type))
     code_type(info, type);
   const int64_t axis = info.node.attr_int("axis", 1);
   const int64_t block_size = block_size_of(info);

@@ -1,8 +1,10 @@
 // Reductions over axes, indices of extremes, and running sums.
+#include <ATen/Dispatch.h>
 #include <ATen/WrapDimUtils.h>
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <numeric>
 #include <optional>
 
@@ -17,14 +19,11 @@ using Axes = std::vector<int64_t>;
 using Reduction = at::Tensor (*)(const at::Tensor& x, const Axes& axes,
                                  bool keep);
 
-// In a type that LibTorch computes in: half precision in float on the CPU;
-// integers in double where `floating`.
+// Integers in double where `floating`.
 template <class F>
 at::Tensor in_wider(const at::Tensor& x, bool floating, F&& f) {
-  const at::ScalarType type = x.scalar_type();
-  if (x.is_cpu() && (type == at::kHalf || type == at::kBFloat16))
-    return f(x.to(at::kFloat)).to(type);
-  if (floating && !x.is_floating_point()) return f(x.to(at::kDouble)).to(type);
+  if (floating && !x.is_floating_point())
+    return f(x.to(at::kDouble)).to(x.scalar_type());
   return f(x);
 }
 
@@ -39,11 +38,31 @@ at::Tensor mean_of(const at::Tensor& x, const Axes& axes, bool keep) {
   return at::div(sum_of(x, axes, keep), at::Scalar(count), "trunc");
 }
 
+// Of no elements: the least or the greatest value of the type.
+at::Tensor extreme_of_none(const at::Tensor& x, const Axes& axes, bool keep,
+                           bool least) {
+  const at::Scalar value = AT_DISPATCH_ALL_TYPES_AND2(
+      at::kBool, at::kHalf, x.scalar_type(), "extreme_of_none", [&] {
+        using Limits = std::numeric_limits<scalar_t>;
+        if (Limits::has_infinity)
+          return at::Scalar(least ? -Limits::infinity() : Limits::infinity());
+        return at::Scalar(least ? Limits::lowest() : Limits::max());
+      });
+  return sum_of(x.to(at::kLong), axes, keep).to(x.scalar_type()).fill_(value);
+}
+
+bool has_none(const at::Tensor& x, const Axes& axes) {
+  return std::ranges::any_of(axes,
+                             [&](int64_t axis) { return x.size(axis) == 0; });
+}
+
 at::Tensor max_of(const at::Tensor& x, const Axes& axes, bool keep) {
+  if (has_none(x, axes)) return extreme_of_none(x, axes, keep, /*least=*/true);
   return at::amax(x, axes, keep);
 }
 
 at::Tensor min_of(const at::Tensor& x, const Axes& axes, bool keep) {
+  if (has_none(x, axes)) return extreme_of_none(x, axes, keep, /*least=*/false);
   return at::amin(x, axes, keep);
 }
 
@@ -162,28 +181,28 @@ Kernel make_cum_sum(const NodeInfo& info) {
     const at::Tensor x = input(in, 0);
     const int64_t given = fixed ? *fixed : input(in, 1).item<int64_t>();
     const int64_t axis = at::maybe_wrap_dim(given, x.dim());
-    return {in_wider(x, /*floating=*/false, [&](const at::Tensor& wide) {
-      if (!reverse) return running_sum(wide, axis, exclusive);
-      return at::flip(running_sum(at::flip(wide, {axis}), axis, exclusive),
-                      {axis});
-    })};
+    if (!reverse) return {running_sum(x, axis, exclusive)};
+    return {
+        at::flip(running_sum(at::flip(x, {axis}), axis, exclusive), {axis})};
   };
 }
+
+constexpr Takes kAxes{.host = 0b10};
 
 constexpr OperatorRow kRows[] = {
     {"ArgMax", make_arg<true>},
     {"ArgMin", make_arg<false>},
-    {"CumSum", make_cum_sum},
-    {"ReduceL1", make_reduction<l1_of>},
-    {"ReduceL2", make_reduction<l2_of, true>},
-    {"ReduceLogSum", make_reduction<log_sum_of, true>},
-    {"ReduceLogSumExp", make_reduction<log_sum_exp_of, true>},
-    {"ReduceMax", make_reduction<max_of>},
-    {"ReduceMean", make_reduction<mean_of>},
-    {"ReduceMin", make_reduction<min_of>},
-    {"ReduceProd", make_reduction<product_of>},
-    {"ReduceSum", make_reduction<sum_of>},
-    {"ReduceSumSquare", make_reduction<sum_square_of>},
+    {"CumSum", make_cum_sum, "", kAxes},
+    {"ReduceL1", make_reduction<l1_of>, "", kAxes},
+    {"ReduceL2", make_reduction<l2_of, true>, "", kAxes},
+    {"ReduceLogSum", make_reduction<log_sum_of, true>, "", kAxes},
+    {"ReduceLogSumExp", make_reduction<log_sum_exp_of, true>, "", kAxes},
+    {"ReduceMax", make_reduction<max_of>, "", kAxes},
+    {"ReduceMean", make_reduction<mean_of>, "", kAxes},
+    {"ReduceMin", make_reduction<min_of>, "", kAxes},
+    {"ReduceProd", make_reduction<product_of>, "", kAxes},
+    {"ReduceSum", make_reduction<sum_of>, "", kAxes},
+    {"ReduceSumSquare", make_reduction<sum_square_of>, "", kAxes},
 };
 
 }  // namespace

@@ -233,6 +233,9 @@ Kernel make_resize(const NodeInfo& info) {
        {"align_corners", Coordinates::kAlignCorners},
        {"asymmetric", Coordinates::kAsymmetric},
        {"tf_crop_and_resize", Coordinates::kCrop}});
+  if (const ir::Value* scales = info.node.input(s.scales_at);
+      scales && scales->is_constant() && scales->tensor().size() > 0)
+    s.scales = scales->tensor().to_doubles();
   if (s.coordinates == Coordinates::kCrop && !info.node.input(1))
     info.invalid("it crops without a roi");
   s.rounding = choice<Rounding>(info, "nearest_mode", "round_prefer_floor",
@@ -266,23 +269,44 @@ Kernel make_upsample(const NodeInfo& info) {
   return kernel_of(s);
 }
 
+constexpr int64_t kNearest = 1, kReflection = 2;  // as LibTorch counts
+
+// The grid moved to the nearest elements, ties to even ones. Its last axis
+// counts the spatial axes from the last one.
+at::Tensor at_whole_places(const at::Tensor& grid, at::IntArrayRef sizes,
+                           bool align) {
+  std::vector<double> extents(sizes.rbegin(), sizes.rend());
+  const at::Tensor extent = at::tensor(extents, at::kDouble).to(grid.device());
+  if (align) {
+    const at::Tensor last = (extent - 1).clamp_min(1);
+    const at::Tensor place = at::round((grid.to(at::kDouble) + 1) / 2 * last);
+    return (place * 2 / last - 1).to(grid.scalar_type());
+  }
+  const at::Tensor place =
+      at::round(((grid.to(at::kDouble) + 1) * extent - 1) / 2);
+  return ((place * 2 + 1) / extent - 1).to(grid.scalar_type());
+}
+
 Kernel make_grid_sample(const NodeInfo& info) {
   const auto mode = choice<int64_t>(info, "mode", "linear",
                                     {{"linear", 0},
                                      {"bilinear", 0},
-                                     {"nearest", 1},
+                                     {"nearest", kNearest},
                                      {"cubic", 2},
                                      {"bicubic", 2}});
-  const auto padding =
-      choice<int64_t>(info, "padding_mode", "zeros",
-                      {{"zeros", 0}, {"border", 1}, {"reflection", 2}});
+  const auto padding = choice<int64_t>(
+      info, "padding_mode", "zeros",
+      {{"zeros", 0}, {"border", 1}, {"reflection", kReflection}});
   const bool align = info.node.attr_int("align_corners", 0) != 0;
   return [=](Inputs in, const RunState&) -> Tensors {
     const at::ScalarType type = in[0].scalar_type();
     const at::ScalarType wide = type == at::kDouble ? type : at::kFloat;
-    return {
-        at::grid_sampler(in[0].to(wide), in[1].to(wide), mode, padding, align)
-            .to(type)};
+    const at::Tensor x = in[0].to(wide);
+    at::Tensor grid = in[1].to(wide);
+    // Halfway between two, LibTorch's call for volumes rounds away from 0.
+    if (x.dim() == 5 && mode == kNearest && padding != kReflection)
+      grid = at_whole_places(grid, x.sizes().slice(2), align);
+    return {at::grid_sampler(x, grid, mode, padding, align).to(type)};
   };
 }
 
@@ -294,10 +318,10 @@ Kernel make_affine_grid(const NodeInfo& info) {
 }
 
 constexpr OperatorRow kRows[] = {
-    {"Resize", make_resize},
-    {"Upsample", make_upsample},
+    {"Resize", make_resize, "", {.host = 0b1110}},
+    {"Upsample", make_upsample, "", {.host = 0b10}},
     {"GridSample", make_grid_sample},
-    {"AffineGrid", make_affine_grid},
+    {"AffineGrid", make_affine_grid, "", {.host = 0b10}},
 };
 
 }  // namespace

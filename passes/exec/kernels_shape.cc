@@ -49,21 +49,28 @@ Kernel constant(at::Tensor tensor) {
   };
 }
 
+// Floats on the program's device; the rest is mostly read on the host.
+at::Tensor placed(const NodeInfo& info, const at::Tensor& tensor) {
+  return tensor.is_floating_point() ? tensor.to(info.device) : tensor;
+}
+
 Kernel make_constant(const NodeInfo& info) {
   const ir::Node& node = info.node;
   if (const ir::Tensor* value = node.attr_tensor("value")) {
     if (value->type() == ir::DataType::kString)
       info.unsupported("a constant of strings cannot be executed");
-    return constant(to_torch(*value));
+    return constant(placed(info, to_torch(*value)));
   }
   if (node.has_attribute("value_float"))
-    return constant(
-        at::scalar_tensor(node.attr_float("value_float", 0), at::kFloat));
+    return constant(placed(
+        info,
+        at::scalar_tensor(node.attr_float("value_float", 0), at::kFloat)));
   if (node.has_attribute("value_int"))
     return constant(
         at::scalar_tensor(node.attr_int("value_int", 0), at::kLong));
   if (node.has_attribute("value_floats"))
-    return constant(at::tensor(node.attr_floats("value_floats"), at::kFloat));
+    return constant(
+        placed(info, at::tensor(node.attr_floats("value_floats"), at::kFloat)));
   if (node.has_attribute("value_ints"))
     return constant(at::tensor(node.attr_ints("value_ints"), at::kLong));
   for (const char* name : {"value_string", "value_strings", "sparse_value"})
@@ -74,16 +81,16 @@ Kernel make_constant(const NodeInfo& info) {
 }
 
 Kernel make_constant_of_shape(const NodeInfo& info) {
-  at::Tensor value = at::zeros({}, at::kFloat);
+  at::Tensor value = at::zeros({}, at::kFloat).to(info.device);
   if (const ir::Tensor* given = info.node.attr_tensor("value")) {
     if (given->size() != 1)
       info.invalid("attribute 'value' has " + std::to_string(given->size()) +
                    " elements, expected 1");
-    value = to_torch(*given).reshape({});
+    value = placed(info, to_torch(*given)).reshape({});
   }
   return
       [value, shape = IntList(info, 0)](Inputs in, const RunState&) -> Tensors {
-        return {value.to(input(in, 0).device()).expand(shape(in)).contiguous()};
+        return {value.expand(shape(in)).contiguous()};
       };
 }
 
@@ -101,14 +108,13 @@ Kernel make_shape(const NodeInfo& info) {
     const at::IntArrayRef sizes =
         x.sizes().slice(static_cast<size_t>(from),
                         static_cast<size_t>(std::max<int64_t>(to - from, 0)));
-    return {at::tensor(sizes, at::kLong).to(x.device())};
+    return {at::tensor(sizes, at::kLong)};
   };
 }
 
 Kernel make_size(const NodeInfo&) {
   return [](Inputs in, const RunState&) -> Tensors {
-    const at::Tensor x = input(in, 0);
-    return {at::scalar_tensor(x.numel(), at::kLong).to(x.device())};
+    return {at::scalar_tensor(input(in, 0).numel(), at::kLong)};
   };
 }
 
@@ -179,24 +185,15 @@ Kernel make_identity(const NodeInfo&) {
   return [](Inputs in, const RunState&) -> Tensors { return {input(in, 0)}; };
 }
 
-// The largest number of an 8-bit floating type; 0 for other types.
-double largest_float8(ir::DataType type) {
-  switch (type) {
-    case ir::DataType::kFloat8E4M3FN:
-      return 448;
-    case ir::DataType::kFloat8E4M3FNUZ:
-      return 240;
-    case ir::DataType::kFloat8E5M2:
-    case ir::DataType::kFloat8E5M2FNUZ:
-      return 57344;
-    default:
-      return 0;
-  }
-}
-
 // To a type that LibTorch lacks, held in `held`: integers wrap around.
-at::Tensor cast_held(const at::Tensor& x, ir::DataType type,
+at::Tensor cast_held(const at::Tensor& given, ir::DataType type,
                      at::ScalarType held) {
+  at::Tensor x = given;
+  // From floats to 4 bits, ONNX's tests round and saturate.
+  if (x.is_floating_point() && type == ir::DataType::kUint4)
+    x = at::round(x.to(at::kFloat)).clamp(0, 15);
+  if (x.is_floating_point() && type == ir::DataType::kInt4)
+    x = at::round(x.to(at::kFloat)).clamp(-8, 7);
   switch (type) {
     case ir::DataType::kUint16:
     case ir::DataType::kUint32:
@@ -225,15 +222,11 @@ Kernel cast_to(const NodeInfo& info, ir::DataType type) {
   if (type == ir::DataType::kString)
     info.unsupported("a cast to strings cannot be executed");
   const at::ScalarType held = scalar_type(type);
-  if (const double largest = largest_float8(type); largest != 0) {
-    if (info.node.attr_int("saturate", 1) == 0)
-      info.unsupported("a cast to float8 with saturate = 0");
-    return [type, largest](Inputs in, const RunState&) -> Tensors {
-      const at::Tensor x = input(in, 0);
-      const at::Tensor near = at::clamp(x.to(at::kDouble), -largest, largest);
-      return {to_torch(from_torch(near, type)).to(x.device())};
+  if (is_float8(type))
+    return [type, saturate = info.node.attr_int("saturate", 1) != 0](
+               Inputs in, const RunState&) -> Tensors {
+      return {rounded_to_float8(input(in, 0), type, saturate)};
     };
-  }
   return [type, held](Inputs in, const RunState&) -> Tensors {
     return {cast_held(input(in, 0), type, held)};
   };
@@ -329,15 +322,27 @@ Kernel make_transpose(const NodeInfo& info) {
   };
 }
 
+constexpr Takes kAny{.half = true};
+constexpr Takes kShapeFirst{.host = 0b01, .half = true};
+constexpr Takes kShapeSecond{.host = 0b10, .half = true};
+
 constexpr OperatorRow kRows[] = {
-    {"Cast", make_cast},           {"CastLike", make_cast_like},
-    {"Constant", make_constant},   {"ConstantOfShape", make_constant_of_shape},
-    {"Expand", make_expand},       {"EyeLike", make_eye_like},
-    {"Flatten", make_flatten},     {"Identity", make_identity},
-    {"Range", make_range},         {"Reshape", make_reshape},
-    {"Shape", make_shape},         {"Size", make_size},
-    {"Squeeze", make_squeeze},     {"Tile", make_tile},
-    {"Transpose", make_transpose}, {"Unsqueeze", make_unsqueeze},
+    {"Cast", make_cast, "", kAny},
+    {"CastLike", make_cast_like, "", {.host = 0b10, .half = true}},
+    {"Constant", make_constant, "", kAny},
+    {"ConstantOfShape", make_constant_of_shape, "", kShapeFirst},
+    {"Expand", make_expand, "", kShapeSecond},
+    {"EyeLike", make_eye_like, "", kAny},
+    {"Flatten", make_flatten, "", kAny},
+    {"Identity", make_identity, "", kAny},
+    {"Range", make_range},
+    {"Reshape", make_reshape, "", kShapeSecond},
+    {"Shape", make_shape, "", kAny},
+    {"Size", make_size, "", kAny},
+    {"Squeeze", make_squeeze, "", kShapeSecond},
+    {"Tile", make_tile, "", kShapeSecond},
+    {"Transpose", make_transpose, "", kAny},
+    {"Unsqueeze", make_unsqueeze, "", kShapeSecond},
 };
 
 }  // namespace

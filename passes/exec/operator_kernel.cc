@@ -149,11 +149,51 @@ std::vector<double> doubles(const at::Tensor& tensor) {
   return elements<double>(tensor, at::kDouble);
 }
 
+std::optional<double> constant_number(const ir::Value* value) {
+  if (!value || !value->is_constant() || value->tensor().size() != 1)
+    return std::nullopt;
+  return value->tensor().to_doubles().front();
+}
+
+Tensors together(Tensors tensors) {
+  auto found = std::ranges::find_if(tensors, [](const at::Tensor& tensor) {
+    return tensor.defined() && !tensor.is_cpu();
+  });
+  if (found == tensors.end()) return tensors;
+  const at::Device device = found->device();
+  for (at::Tensor& tensor : tensors)
+    if (tensor.defined()) tensor = tensor.to(device);
+  return tensors;
+}
+
 int64_t normalized_axis(const NodeInfo& info, int64_t axis, int64_t rank) {
   if (axis < -rank || axis >= rank)
     info.invalid("axis " + std::to_string(axis) + " is out of range for rank " +
                  std::to_string(rank));
   return axis < 0 ? axis + rank : axis;
+}
+
+bool is_float8(DataType type) { return find_float8(type) != nullptr; }
+
+at::Tensor rounded_to_float8(const at::Tensor& x, DataType type,
+                             bool saturate) {
+  const Float8& row = *find_float8(type);
+  const double largest = decode(row, row.largest),
+               before = decode(row, row.largest - 1);
+  const at::Tensor wide = x.detach().to(at::kDouble);
+  const at::Tensor near =
+      to_torch(from_torch(wide.clamp(-largest, largest), type)).to(x.device());
+  if (saturate) return near;
+  // From half a step above the largest on; at it, ties go to even codes.
+  const double limit = largest + (largest - before) / 2;
+  const at::Tensor magnitude = wide.abs();
+  const at::Tensor beyond =
+      row.largest % 2 == 0 ? magnitude > limit : magnitude >= limit;
+  const at::Tensor instead =
+      row.infinity >= 0
+          ? at::sign(wide) * std::numeric_limits<double>::infinity()
+          : at::full_like(wide, std::numeric_limits<double>::quiet_NaN());
+  return at::where(beyond, instead.to(at::kFloat), near);
 }
 
 at::ScalarType scalar_type(DataType type) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,9 @@ using Inputs = std::span<const at::Tensor>;
 // What may differ between two runs of one plan.
 struct RunState {
   bool training = false;
+  // What ran before runs again, for its gradients: it must not change anything
+  // a second time.
+  bool again = false;
 };
 
 // Gives the node's outputs in order (as many as the operator has; trailing ones
@@ -43,12 +47,18 @@ class Body {
 // A node while its plan is made.
 class NodeInfo {
  public:
-  NodeInfo(const ir::Node& given, int64_t version,
+  NodeInfo(const ir::Node& given, int64_t version, at::Device where,
            std::vector<std::pair<std::string, std::shared_ptr<Body>>> subgraphs)
-      : node(given), opset(version), bodies_(std::move(subgraphs)) {}
+      : node(given),
+        opset(version),
+        device(where),
+        bodies_(std::move(subgraphs)) {}
 
   const ir::Node& node;
   int64_t opset;  // version of the node's domain; 0 when not imported
+  // Where the program runs. Floating tensors that a kernel makes of nothing
+  // belong there; integers may stay on the host, where most of them are read.
+  at::Device device;
 
   size_t inputs() const { return node.inputs().size(); }
   size_t outputs() const { return node.outputs().size(); }
@@ -71,10 +81,21 @@ class NodeInfo {
   std::vector<std::pair<std::string, std::shared_ptr<Body>>> bodies_;
 };
 
+// What a kernel takes as it comes. All else is brought to one device, and half
+// precision on the CPU, for which LibTorch lacks most functions, to float and
+// back.
+struct Takes {
+  // Bit i: input i is read on the host, or brought along by the kernel.
+  uint32_t host = 0;
+  // It moves elements, whatever their type, or converts them itself.
+  bool half = false;
+};
+
 struct OperatorRow {
   std::string_view op_type;
   Kernel (*make)(const NodeInfo& info);
   std::string_view domain = "";
+  Takes takes = {};
 };
 
 // One file a family; operator_table.cc lists them.
@@ -92,6 +113,10 @@ std::span<const OperatorRow> resize_rows();
 std::span<const OperatorRow> recurrent_rows();
 std::span<const OperatorRow> control_rows();
 std::span<const OperatorRow> quantization_rows();
+std::span<const OperatorRow> signal_rows();  // DFT, STFT, windows
+std::span<const OperatorRow> loss_rows();
+std::span<const OperatorRow> random_rows();
+std::span<const OperatorRow> region_rows();  // RoiAlign, Col2Im …
 std::span<const OperatorRow> contrib_rows();
 
 // Null when there is no kernel for the operator.
@@ -109,10 +134,21 @@ inline at::Tensor input(Inputs in, size_t index) {
 std::vector<int64_t> int64s(const at::Tensor& tensor);
 // A floating tensor's elements.
 std::vector<double> doubles(const at::Tensor& tensor);
+// The number that is a constant of the graph; nullopt where it is none, or no
+// single one.
+std::optional<double> constant_number(const ir::Value* value);
+// On the device of the first that is not on the CPU.
+Tensors together(Tensors tensors);
 // From -rank to below rank; else Error kInput.
 int64_t normalized_axis(const NodeInfo& info, int64_t axis, int64_t rank);
 // ONNX's element type of that number; Error kUnsupported where LibTorch has
 // none (unsigned 16, 32 and 64 bits are held in the next wider signed type,
 // uint64 in int64).
 at::ScalarType scalar_type(ir::DataType type);
+bool is_float8(ir::DataType type);
+// x rounded to numbers of that 8-bit floating type, held in float. Beyond its
+// largest: that one, or, without `saturate`, infinity where the type has one,
+// else NaN. No gradient.
+at::Tensor rounded_to_float8(const at::Tensor& x, ir::DataType type,
+                             bool saturate);
 }  // namespace lathe::exec

@@ -10,7 +10,8 @@ constexpr Rows kFamilies[] = {
     convolution_rows, pooling_rows,      normalization_rows, activation_rows,
     elementwise_rows, reduction_rows,    product_rows,       shape_rows,
     movement_rows,    gather_rows,       resize_rows,        recurrent_rows,
-    control_rows,     quantization_rows, contrib_rows};
+    control_rows,     quantization_rows, contrib_rows,       signal_rows,
+    loss_rows,        random_rows,       region_rows};
 
 using Key = std::pair<std::string_view, std::string_view>;
 

@@ -1,6 +1,9 @@
 #include "passes/exec/program.h"
 
+#include <malloc.h>
+
 #include <algorithm>
+#include <cmath>
 
 #include "passes/base/error.h"
 #include "passes/exec/plan.h"
@@ -16,27 +19,73 @@ bool holds_statistics(const ir::Value& value) {
                      });
 }
 
+void check_device(at::Device device) {
+  if (device.is_cpu()) return;
+  const std::string where = "device '" + device.str() + "'";
+  if (!device.is_cuda())
+    throw_unsupported(where, "the executor runs on the CPU and on CUDA");
+  if (!at::hasCUDA())
+    throw_unsupported(
+        where, "the linked LibTorch has no CUDA, or finds no device",
+        "use the CPU, or link a LibTorch that was built for CUDA");
+  const auto count = at::detail::getCUDAHooks().getNumGPUs();
+  if (device.has_index() && device.index() >= count)
+    throw_unsupported(where,
+                      "there are " + std::to_string(count) + " CUDA devices");
+}
+
+// Every step frees what the next one takes again. glibc would give it back to
+// the system in between, and fault it in page by page: a tenth of a step.
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  static const bool kept = [] {
+    constexpr int kLargest = 32 << 20;  // what glibc takes on 64 bits
+    return mallopt(M_MMAP_THRESHOLD, kLargest) == 1 &&
+           mallopt(M_TRIM_THRESHOLD, -1) == 1;
+  }();
+  static_cast<void>(kept);
+#endif
+}
+
 class CompiledProgram final : public Program {
  public:
   CompiledProgram(const ir::Model& model, const CompileOptions& options)
-      : model_(ir::clone(model)), device_(options.device) {
+      : model_(ir::clone(model)),
+        device_(options.device),
+        checkpoints_(options.checkpoint_segments) {
+    check_device(device_);
+    if (checkpoints_ < kCheckpointsBySize)
+      throw Error(ErrorKind::kUsage, "checkpoint_segments",
+                  "it is " + std::to_string(checkpoints_) +
+                      ", but should be a count, or kCheckpointsBySize");
+    auto constants = std::make_shared<Constants>();
+    constants->device = device_;
     ir::for_each_graph(*model_.graph, [&](ir::Graph& graph) {
-      for (ir::Value* value : graph.initializers()) add(*value, options);
+      for (ir::Value* value : graph.initializers())
+        add(*value, options, *constants);
     });
-    plan_ = std::make_unique<Plan>(*model_.graph, model_, constants_);
+    plan_ = std::make_shared<Plan>(*model_.graph, model_, std::move(constants));
     if (!plan_->captures().empty())
       throw_input("graph", "value '" + plan_->captures()[0]->name() +
                                "' is used but never computed");
     hooks_.resize(plan_->slots());
+    cut();
   }
 
   std::vector<at::Tensor> run(const Named& inputs) const override {
     const RunState state{.training = training_};
-    return plan_->execute(arrange(inputs), {}, state,
-                          hooked_ ? &hooks_ : nullptr);
+    const bool checkpoints = at::GradMode::is_enabled() && segments_.size() > 1;
+    Tensors outputs =
+        plan_->execute(arrange(inputs), {}, state, hooked_ ? &hooks_ : nullptr,
+                       checkpoints ? &segments_ : nullptr);
+    for (at::Tensor& output : outputs) output = output.to(device_);
+    return outputs;
   }
 
-  void set_training(bool on) override { training_ = on; }
+  void set_training(bool on) override {
+    if (on) keep_freed_memory();
+    training_ = on;
+  }
   bool training() const override { return training_; }
   std::span<const Parameter> parameters() const override { return parameters_; }
   std::span<const Parameter> buffers() const override { return buffers_; }
@@ -54,16 +103,20 @@ class CompiledProgram final : public Program {
                   "the graph computes no value '" + name + "'");
     hooks_[static_cast<size_t>(slot)] = std::move(hook);
     hooked_ = true;
+    cut();
   }
   void clear_hooks() override {
     std::fill(hooks_.begin(), hooks_.end(), nullptr);
     hooked_ = false;
+    cut();
   }
 
  private:
-  void add(const ir::Value& value, const CompileOptions& options) {
-    at::Tensor tensor = to_torch(value.tensor()).to(device_);
+  void add(const ir::Value& value, const CompileOptions& options,
+           Constants& constants) {
     const bool floating = ir::is_floating(value.type.elem);
+    at::Tensor tensor = to_torch(value.tensor());
+    if (floating) tensor = tensor.to(device_);
     const bool trains =
         floating &&
         (options.trainable ? options.trainable(value) : is_trainable(value));
@@ -73,8 +126,19 @@ class CompiledProgram final : public Program {
     } else if (floating && holds_statistics(value)) {
       buffers_.push_back({value.name(), tensor});
     }
-    constants_.index[&value] = constants_.tensors.size();
-    constants_.tensors.push_back(std::move(tensor));
+    constants.index[&value] = constants.tensors.size();
+    if (!device_.is_cpu()) constants.moved.push_back(tensor.to(device_));
+    constants.tensors.push_back(std::move(tensor));
+  }
+
+  void cut() {
+    segments_.clear();
+    const int64_t count =
+        checkpoints_ == kCheckpointsBySize
+            ? std::llround(std::sqrt(static_cast<double>(plan_->steps())))
+            : checkpoints_;
+    if (count > 1)
+      segments_ = plan_->segments(static_cast<size_t>(count), hooks_);
   }
 
   Tensors arrange(const Named& inputs) const {
@@ -109,9 +173,10 @@ class CompiledProgram final : public Program {
 
   const ir::Model model_;
   const at::Device device_;
-  Constants constants_;
+  const int64_t checkpoints_;
   std::vector<Parameter> parameters_, buffers_;
-  std::unique_ptr<Plan> plan_;
+  std::shared_ptr<Plan> plan_;
+  std::vector<Segment> segments_;
   std::vector<Hook> hooks_;
   bool hooked_ = false, training_ = false;
 };

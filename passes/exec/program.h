@@ -20,8 +20,18 @@
 
 namespace lathe::exec {
 
+// As many as the square root of the number of nodes.
+constexpr int64_t kCheckpointsBySize = -1;
+
 struct CompileOptions {
+  // The CPU or CUDA. Parameters and buffers lie there, and inputs are brought
+  // there.
   at::Device device = at::kCPU;
+  // Gradient checkpointing: into how many segments the graph is cut. While
+  // gradients are recorded, only what one segment hands to the next is kept;
+  // the rest is computed a second time on the way back, with the same random
+  // numbers. 0 and 1: off. Values with a hook are cut behind.
+  int64_t checkpoint_segments = 0;
   // Which initializers become parameters: leaf tensors that require gradients.
   // Default: is_trainable(). Only floating ones are asked about.
   std::function<bool(const ir::Value&)> trainable;
@@ -45,18 +55,23 @@ class Program {
   using Named = std::vector<std::pair<std::string, at::Tensor>>;
 
   // Errors: kUnsupported with the node for an operator that has no kernel, or
-  // an attribute that its kernel does not take; kInput for a broken node.
+  // an attribute that its kernel does not take, and for a device that the
+  // linked LibTorch does not have; kInput for a broken node; kUsage for
+  // checkpoint_segments below kCheckpointsBySize.
   static std::unique_ptr<Program> compile(const ir::Model& model,
                                           const CompileOptions& options = {});
   virtual ~Program() = default;
 
   // The graph's outputs in order. Values are released after their last use.
   // Gradients are recorded when at::GradMode is on. Thread-safe in evaluation
-  // mode. Error kInput, with the node, when a call fails on these inputs.
+  // mode. Error kInput, with the node, when a call fails on these inputs. The
+  // program may be gone before backward() runs.
   virtual std::vector<at::Tensor> run(const Named& inputs) const = 0;
 
   // Training mode: BatchNormalization uses and updates batch statistics,
-  // Dropout drops. A fresh program evaluates.
+  // Dropout drops. A fresh program evaluates. The first program that trains
+  // makes the process keep what it frees (glibc's M_TRIM_THRESHOLD): every step
+  // takes it again.
   virtual void set_training(bool on) = 0;
   virtual bool training() const = 0;
 
@@ -70,7 +85,8 @@ class Program {
   virtual void store(ir::Model& model) const = 0;
 
   // Called with the value of that name, of the main graph, as soon as it is
-  // computed (graph inputs included). Error kUsage for an unknown name.
+  // computed (graph inputs included), once a run. On another device than the
+  // CPU, integers may lie on the CPU. Error kUsage for an unknown name.
   virtual void set_hook(const std::string& value, Hook hook) = 0;
   virtual void clear_hooks() = 0;
 

@@ -1,30 +1,47 @@
 // How fast the executor trains and evaluates, beside the same network written
 // by hand in LibTorch's modules:
-//   executor_bench [--threads N] [--batch N] [--rounds N]
+//   executor_bench [--threads N] [--batch N] [--rounds N] [--segments N]
 // ResNet-20 on 32x32 images (He et al. 2016), with BatchNormalization and
 // shortcuts that stride and pad channels with zeros. Both are run in turns;
-// what counts are ratios of medians.
+// what counts are ratios of medians, of the wall clock's and of the processor's
+// time, which other work on the machine disturbs less. Then memory: a training
+// step with and without gradient checkpointing.
 #include <fmt/format.h>
 #include <torch/torch.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 
 #include "passes/base/error.h"
 #include "passes/base/random.h"
 #include "passes/exec/program.h"
 #include "passes/ir/shape_inference.h"
+#include "tests/passes/exec/live_memory.h"
 
 namespace lathe {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+struct Time {
+  double wall_ms, cpu_ms;
+};
+
+Time now() {
+  const auto of = [](clockid_t clock) {
+    timespec time;
+    clock_gettime(clock, &time);
+    return static_cast<double>(time.tv_sec) * 1e3 +
+           static_cast<double>(time.tv_nsec) / 1e6;
+  };
+  return {of(CLOCK_MONOTONIC), of(CLOCK_PROCESS_CPUTIME_ID)};
+}
 
 struct Options {
   int threads = 2;
   int64_t batch = 64;
   int rounds = 15;
+  int64_t segments = exec::kCheckpointsBySize;
 };
 
 // The network as a graph, batch free.
@@ -164,25 +181,36 @@ double median(std::vector<double> times) {
   return times[times.size() / 2];
 }
 
-// Runs both in turns.
-void compare(const char* what, int rounds, const std::function<void()>& mine,
-             const std::function<void()>& by_hand) {
-  std::vector<double> a, b;
-  for (int round = 0; round < rounds + 2; ++round) {
-    double times[2];
-    for (int side = 0; side < 2; ++side) {
-      const auto start = Clock::now();
-      (side == round % 2 ? mine : by_hand)();
-      times[side == round % 2 ? 0 : 1] =
-          std::chrono::duration<double, std::milli>(Clock::now() - start)
-              .count();
-    }
-    if (round < 2) continue;  // warm-up
-    a.push_back(times[0]);
-    b.push_back(times[1]);
+// What some rounds took.
+struct Times {
+  std::vector<double> wall, cpu;
+
+  void add(const std::function<void()>& step) {
+    const Time start = now();
+    step();
+    const Time end = now();
+    wall.push_back(end.wall_ms - start.wall_ms);
+    cpu.push_back(end.cpu_ms - start.cpu_ms);
   }
-  fmt::print("{:<12} executor {:8.2f} ms, by hand {:8.2f} ms, ratio {:.3f}\n",
-             what, median(a), median(b), median(a) / median(b));
+};
+
+// Runs both in turns; which of them begins changes as well.
+void compare(const char* what, int rounds, const std::function<void()>& mine,
+             const char* other, const std::function<void()>& theirs) {
+  for (int round = 0; round < 2; ++round) {  // warm-up
+    mine();
+    theirs();
+  }
+  Times a, b;
+  for (int round = 0; round < rounds; ++round) {
+    if (round % 2) b.add(theirs);
+    a.add(mine);
+    if (round % 2 == 0) b.add(theirs);
+  }
+  fmt::print(
+      "{:<11} {:8.2f} ms, {} {:8.2f} ms, ratio {:.3f}; processor {:.3f}\n",
+      what, median(a.wall), other, median(b.wall),
+      median(a.wall) / median(b.wall), median(a.cpu) / median(b.cpu));
 }
 
 int run(int argc, char** argv) {
@@ -191,19 +219,28 @@ int run(int argc, char** argv) {
   app.add_option("--threads", options.threads, "of LibTorch");
   app.add_option("--batch", options.batch, "images a step");
   app.add_option("--rounds", options.rounds, "of both, in turns");
+  app.add_option("--segments", options.segments,
+                 "of gradient checkpointing; -1: by the network's size");
   CLI11_PARSE(app, argc, argv);
   at::set_num_threads(options.threads);
   try {
     const GraphNet net(options.batch);
     const auto program = exec::Program::compile(net.model());
+    exec::CompileOptions checkpoints;
+    checkpoints.checkpoint_segments = options.segments;
+    const auto sparing = exec::Program::compile(net.model(), checkpoints);
     HandNet by_hand;
     const at::Tensor x = at::randn({options.batch, 3, 32, 32});
     const at::Tensor labels =
         at::randint(10, {options.batch}, at::TensorOptions(at::kLong));
-    std::vector<at::Tensor> parameters;
-    for (const auto& parameter : program->parameters())
-      parameters.push_back(parameter.tensor);
-    torch::optim::SGD mine_sgd(parameters, 0.01),
+    const auto parameters_of = [](const exec::Program& of) {
+      std::vector<at::Tensor> parameters;
+      for (const auto& parameter : of.parameters())
+        parameters.push_back(parameter.tensor);
+      return parameters;
+    };
+    torch::optim::SGD mine_sgd(parameters_of(*program), 0.01),
+        sparing_sgd(parameters_of(*sparing), 0.01),
         hand_sgd(by_hand.parameters(), 0.01);
     const auto step = [&](torch::optim::SGD& sgd,
                           const std::function<at::Tensor()>& forward) {
@@ -212,16 +249,29 @@ int run(int argc, char** argv) {
       sgd.step();
     };
     fmt::print("ResNet-20, batch {}, {} threads, {} and {} parameters\n",
-               options.batch, options.threads, parameters.size(),
+               options.batch, options.threads, program->parameters().size(),
                by_hand.parameters().size());
     program->set_training(true);
+    sparing->set_training(true);
     by_hand.train();
-    compare(
-        "training", options.rounds,
-        [&] { step(mine_sgd, [&] {
-                return program->run({{"x", x}})[0];
-              }); },
-        [&] { step(hand_sgd, [&] { return by_hand.forward(x); }); });
+    const auto mine = [&] {
+      step(mine_sgd, [&] { return program->run({{"x", x}})[0]; });
+    };
+    const auto hand = [&] {
+      step(hand_sgd, [&] { return by_hand.forward(x); });
+    };
+    const auto with_checkpoints = [&] {
+      step(sparing_sgd, [&] { return sparing->run({{"x", x}})[0]; });
+    };
+    compare("training", options.rounds, mine, "by hand", hand);
+    compare("checkpoints", options.rounds, with_checkpoints, "without", mine);
+    const auto mebibytes = [](const std::function<void()>& run) {
+      return static_cast<double>(test::most_live_bytes(run)) / (1 << 20);
+    };
+    fmt::print(
+        "memory      {:.1f} MiB, by hand {:.1f} MiB, checkpoints {:.1f} "
+        "MiB\n",
+        mebibytes(mine), mebibytes(hand), mebibytes(with_checkpoints));
     program->set_training(false);
     by_hand.eval();
     at::NoGradGuard no_grad;
@@ -230,7 +280,7 @@ int run(int argc, char** argv) {
         [&] {
           program->run({{"x", x}});
         },
-        [&] { by_hand.forward(x); });
+        "by hand", [&] { by_hand.forward(x); });
   } catch (const Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
     return exit_code(error.kind());

@@ -31,6 +31,15 @@ fs::path testdata() {
   return {};
 }
 
+// A file's tensor as the graph types it: files hold bfloat16 as uint16.
+at::Tensor as_typed(const ir::Tensor& tensor, const ir::Value& value) {
+  if (value.type.elem != ir::DataType::kBfloat16 ||
+      tensor.type() != ir::DataType::kUint16)
+    return exec::to_torch(tensor);
+  return exec::to_torch(ir::Tensor(value.type.elem, tensor.dims(),
+                                   ir::Bytes::copy_of(tensor.bytes())));
+}
+
 // Opsets before 7 are not read; what is drawn at random cannot be compared.
 enum class Outcome { kPassed, kFailed, kNoKernel, kNotRead, kOtherValues };
 struct Result {
@@ -38,10 +47,52 @@ struct Result {
   std::string reason;
 };
 
+constexpr const char* kCutsBits =
+    "the data cuts bits off; the executor rounds to the nearest, as ONNX "
+    "Runtime does";
+constexpr const char* kNearZero = "the data of 1.17 says 2e-7 where 0 is right";
+constexpr const char* kScaledSize =
+    "the data divides by the scaled size before it is rounded; the executor "
+    "by the number of elements, as ONNX Runtime does";
+constexpr const char* kWraps =
+    "the data wraps around; the executor saturates, as ONNX Runtime does";
+
+// The cases that may fail, of ONNX 1.12 and 1.17, and why.
+const std::map<std::string, std::string>& known_failures() {
+  static const auto* const known = new std::map<std::string, std::string>{
+      {"test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_"
+       "is_True",
+       "the data counts what ceil_mode adds behind the pads; the executor does "
+       "not, as ONNX Runtime"},
+      {"test_basic_deform_conv_with_padding",
+       "2e-7 where the data says 0: places are scaled to [-1, 1] and back"},
+      {"test_cast_FLOAT_to_BFLOAT16", kCutsBits},
+      {"test_castlike_FLOAT_to_BFLOAT16", kCutsBits},
+      {"test_castlike_FLOAT_to_BFLOAT16_expanded", kCutsBits},
+      {"test_dft_inverse", kNearZero},
+      {"test_dft_inverse_opset19", kNearZero},
+      {"test_maxunpool_export_with_output_shape",
+       "the data unpools to the smaller shape and lays it into a corner; the "
+       "executor takes indices within the shape that is given, as ONNX Runtime "
+       "does"},
+      {"test_qlinearmatmul_2D_int8_float16", kWraps},
+      {"test_qlinearmatmul_2D_int8_float32", kWraps},
+      {"test_qlinearmatmul_3D_int8_float16", kWraps},
+      {"test_qlinearmatmul_3D_int8_float32", kWraps},
+      {"test_resize_downsample_scales_cubic_align_corners", kScaledSize},
+      {"test_resize_downsample_scales_linear_align_corners", kScaledSize},
+      {"test_scan_sum",
+       "Scan before opset 9 begins with an optional input, which shape "
+       "inference does not take"},
+  };
+  return *known;
+}
+
 // Values that are no tensors of numbers, and what is drawn at random.
 bool is_out_of_scope(const ir::Model& model) {
-  static const std::set<std::string> kOthers = {"Bernoulli", "RandomNormalLike",
-                                                "RandomUniformLike"};
+  static const std::set<std::string> kOthers = {
+      "Bernoulli",        "Multinomial",   "RandomNormal",
+      "RandomNormalLike", "RandomUniform", "RandomUniformLike"};
   bool other = false;
   ir::for_each_graph(*model.graph, [&](ir::Graph& graph) {
     for (const auto& node : graph.nodes())
@@ -114,11 +165,12 @@ Result run_case(const fs::path& folder) {
       exec::Program::Named named;
       for (size_t i = 0; i < inputs.size(); ++i)
         named.emplace_back(model.graph->inputs().at(i)->name(),
-                           exec::to_torch(inputs[i]));
+                           as_typed(inputs[i], *model.graph->inputs().at(i)));
       const auto outputs = program->run(named);
       for (size_t i = 0; i < expected.size(); ++i) {
         const std::string off =
-            difference(outputs.at(i), exec::to_torch(expected[i]));
+            difference(outputs.at(i),
+                       as_typed(expected[i], *model.graph->outputs().at(i)));
         if (!off.empty())
           return {Outcome::kFailed, "output " + std::to_string(i) + ": " + off};
       }
@@ -144,8 +196,13 @@ std::string page(const std::map<std::string, Result>& results, int64_t passed,
       join(exec::executable_operators(), ", ") + "\n\n## Cases that fail\n\n";
   std::string failed, without, unread;
   for (const auto& [name, result] : results) {
-    if (result.outcome == Outcome::kFailed)
-      failed += "| " + name + " | " + result.reason + " |\n";
+    if (result.outcome == Outcome::kFailed) {
+      const auto known = known_failures().find(name);
+      failed +=
+          "| " + name + " | " +
+          (known == known_failures().end() ? result.reason : known->second) +
+          " |\n";
+    }
     if (result.outcome == Outcome::kNoKernel)
       without += "| " + name + " | " + result.reason + " |\n";
     if (result.outcome == Outcome::kNotRead)
@@ -180,12 +237,13 @@ TEST_CASE("the ONNX backend's node tests") {
     in_scope += result.outcome == Outcome::kPassed ||
                 result.outcome == Outcome::kFailed;
     without += result.outcome == Outcome::kNoKernel;
-    if (result.outcome == Outcome::kFailed)
-      MESSAGE(name << ": " << result.reason);
+    if (result.outcome != Outcome::kFailed) continue;
+    CHECK_MESSAGE(known_failures().contains(name),
+                  name << ": " << result.reason);
   }
   MESSAGE(passed << " of " << in_scope << " cases pass; " << without
                  << " have an operator without a kernel");
-  CHECK(static_cast<double>(passed) >= 0.97 * static_cast<double>(in_scope));
+  CHECK(static_cast<double>(passed) >= 0.98 * static_cast<double>(in_scope));
   if (std::getenv("LATHE_WRITE_DOCS"))
     write_file_atomic(fs::path(LATHE_SOURCE_DIR) / "docs" / "operators.md",
                       page(results, passed, in_scope));

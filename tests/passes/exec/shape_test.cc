@@ -307,5 +307,31 @@ TEST_CASE("gradients pass through shapes") {
       "Unsqueeze(%s, %a) output %y");
 }
 
+const char* const kAround =
+    "init %k = float[14] {-1e9, -448.0, -464.0, -465.0, -8.5, -2.5, -0.4, 0.5, "
+    "1.5, 7.6, 15.5, 248.0, 70000.0, 57345.0} input %u: float[14] "
+    "init %z = float[] {0.0} %v = Mul(%u, %z) %x = Add(%k, %v) ";
+
+TEST_CASE("casts to eight bits, saturated or not") {
+  for (const char* type : {"17", "18", "19", "20"})
+    for (const char* saturate : {"0", "1"})
+      same_as_runtime(std::string(kAround) + "%y = Cast(%x) {to = " + type +
+                          ", saturate = " + saturate + "} output %y",
+                      {.opset = 19});
+}
+
+TEST_CASE("casts of floats to four bits round and saturate") {
+  const at::Tensor x =
+      at::tensor({-20.0f, -8.6f, -2.5f, -0.4f, 0.5f, 1.5f, 7.6f, 14.6f, 20.0f});
+  const auto y = run_program(
+      "input %x: float[9] %a = Cast(%x) {to = 22} %b = Cast(%x) {to = 21} "
+      "output %a output %b",
+      {x}, 21);
+  CHECK(at::equal(y[0].to(at::kInt),
+                  at::tensor({-8, -8, -2, 0, 0, 2, 7, 7, 7}, at::kInt)));
+  CHECK(at::equal(y[1].to(at::kInt),
+                  at::tensor({0, 0, 0, 0, 0, 2, 8, 15, 15}, at::kInt)));
+}
+
 }  // namespace
 }  // namespace lathe

@@ -170,8 +170,8 @@ void ProgramTranslation::bind_shapes() {
 }
 
 std::optional<Argument> ProgramTranslation::weight(
-    const std::string& placeholder) {
-  const auto found = weights_.find(placeholder);
+    const std::string& node_name) {
+  const auto found = weights_.find(node_name);
   if (found == weights_.end()) return std::nullopt;
   Weight& weight = found->second;
   if (weight.argument.is_none()) {
@@ -285,7 +285,7 @@ void ProgramTranslation::find_writes() {
     if (Value* now = translator_.as_value(input.argument); now != input.initial)
       give_next(input.name, now, "input");
   std::vector<const Weight*> used;
-  for (const auto& [placeholder, weight] : weights_)
+  for (const auto& [node_name, weight] : weights_)
     if (!weight.argument.is_none() && !is_counter(weight.name))
       used.push_back(&weight);
   std::ranges::sort(used, {}, &Weight::name);

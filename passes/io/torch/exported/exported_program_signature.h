@@ -56,7 +56,7 @@ class ProgramTranslation {
   void add_user_input(const JsonField& field);
   void name_batch(const JsonField& tensor_meta);
   void bind_shapes();
-  std::optional<Argument> weight(const std::string& placeholder);
+  std::optional<Argument> weight(const std::string& node_name);
   Argument load_weight(const std::string& name);
 
   void add_outputs();
@@ -76,7 +76,7 @@ class ProgramTranslation {
   JsonField signature_;
   Frame frame_;
   Translator translator_;
-  std::unordered_map<std::string, Weight> weights_;  // by placeholder
+  std::unordered_map<std::string, Weight> weights_;  // by node_name
   std::vector<UserInput> user_inputs_;
   std::vector<Next> next_;
   // Tensors that share type, sizes and bytes are one weight.

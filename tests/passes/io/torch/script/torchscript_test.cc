@@ -78,7 +78,8 @@ TEST_CASE("torchscript: an operator without translation is named") {
   CHECK(script_error(script("def forward(self, x):\n"
                             "    return torch.linalg_svdvals(x)\n"),
                      {{{"x", {2, 2}}}}) ==
-        "model.pt: operator aten::linalg_svdvals has no translation to ONNX "
+        "model.pt (<string>:2): operator aten::linalg_svdvals has no "
+        "translation to ONNX "
         "(replace it in the model, or export with torch.onnx.export)");
 }
 
