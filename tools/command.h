@@ -59,6 +59,7 @@ std::span<const Command> command_table();
 std::vector<std::string> command_names();
 
 Action setup_bench(CLI::App& app);
+Action setup_compare(CLI::App& app);
 Action setup_compress(CLI::App& app);
 Action setup_convert(CLI::App& app);
 Action setup_demo(CLI::App& app);
