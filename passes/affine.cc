@@ -67,4 +67,17 @@ Affine symmetric_affine(float max_abs, ir::DataType type) {
           is_signed ? 0 : codes.low + half + 1};
 }
 
+Affine symmetric_affine(float max_abs, int32_t max_code) {
+  require_finite(max_abs);
+  return {usable_scale(static_cast<double>(std::fabs(max_abs)) / max_code,
+                       {-max_code - 1, max_code}),
+          0};
+}
+
+Affine affine_of(Range range, ir::DataType type, bool symmetric) {
+  if (!symmetric) return asymmetric_affine(range, type);
+  return symmetric_affine(std::max(std::fabs(range.min), std::fabs(range.max)),
+                          type);
+}
+
 }  // namespace lathe

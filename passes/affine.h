@@ -40,6 +40,12 @@ Affine asymmetric_affine(Range range, ir::DataType type);
 // middle code for unsigned; scale = max|x| / ((high - low) / 2).
 Affine symmetric_affine(float max_abs, ir::DataType type);
 
+// The same for signed codes -max_code..max_code.
+Affine symmetric_affine(float max_abs, int32_t max_code);
+
+// One or the other; the symmetric one of max(|min|, |max|).
+Affine affine_of(Range range, ir::DataType type, bool symmetric);
+
 // round-half-even(value / scale) + zero_point, saturated: QuantizeLinear.
 inline int32_t to_code(float value, Affine affine, CodeRange codes) {
   float steps = value / affine.scale;

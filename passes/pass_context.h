@@ -8,6 +8,7 @@
 namespace lathe {
 
 class BatchSource;
+struct DeviceTraits;
 class Evaluator;
 class Executor;
 class LatencyModel;
@@ -26,6 +27,8 @@ struct PassContext {
   RangeCollector* ranges = nullptr;       // passes/activation_ranges.h
   Evaluator* evaluator = nullptr;         // passes/evaluator.h
   Executor* executor = nullptr;           // passes/executor.h
+  // Of the target; null where it is not known.
+  const DeviceTraits* device = nullptr;  // passes/device_traits.h
 
   void check_cancelled() const {
     if (cancel) cancel->check();

@@ -6,14 +6,16 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "calibration/accuracy/accuracy.h"
 #include "calibration/latency/estimator/devices.h"
 #include "calibration/latency/session.h"
-#include "calibration/ranges/min_max.h"
+#include "calibration/ranges/collector.h"
 #include "passes/base/error.h"
 #include "passes/base/random.h"
 #include "passes/base/text.h"
+#include "passes/device_traits.h"
 #include "passes/io/import.h"
 #include "passes/io/onnx/onnx.h"
 #include "recipes/deliver.h"
@@ -113,10 +115,17 @@ class Run {
     latency::OpenedDevice opened =
         latency::open_device(device_name(), recipe_.device.threads);
     estimator_ = std::move(opened.model);
+    device_traits_ = std::move(opened.traits);
     device_file_ = opened.file;
     report_.this_machine = !named || opened.of_this_machine;
     report_.device = estimator_->device();
     report_.calibrated = estimator_->calibrated();
+    if (!device_traits_)
+      note(
+          fmt::format("the profile '{}' does not tell the device's instruction "
+                      "sets: weights keep 8 bits, and nothing checks whether "
+                      "products saturate",
+                      report_.device));
     if (!options_.score) return;
     if (!named)
       note(
@@ -141,8 +150,8 @@ class Run {
     for (const std::string& line : data_.notes) note(line);
     if (data_.calibration) {
       report_.calibration = describe(*data_.calibration);
-      ranges_ = ranges::make_min_max_collector(*data_.calibration,
-                                               /*samples=*/0, options_.jobs);
+      ranges_ = ranges::make_range_collector(
+          /*observer=*/{}, *data_.calibration, /*samples=*/0, options_.jobs);
     }
     if (data_.scoring && options_.score)
       report_.scoring = describe(*data_.scoring);
@@ -248,6 +257,7 @@ class Run {
     context.ranges = ranges_.get();
     context.evaluator = evaluator_.get();
     context.executor = executor_.get();
+    context.device = device_traits_ ? &*device_traits_ : nullptr;
     ir::Model model = ir::clone(models_.back());
     PassResult result = run_passes(model, passes, context);
     stage.changes = result.changes;
@@ -284,6 +294,7 @@ class Run {
   RunData data_;
   NamedTensors inputs_;
   std::unique_ptr<LatencyModel> estimator_;
+  std::optional<DeviceTraits> device_traits_;
   fs::path device_file_;
   std::unique_ptr<RangeCollector> ranges_;
   std::unique_ptr<Evaluator> evaluator_;

@@ -6,6 +6,7 @@
 
 #include "calibration/data/descriptor.h"
 #include "calibration/latency/estimator/devices.h"
+#include "calibration/ranges/observer.h"
 #include "passes/base/error.h"
 #include "passes/base/text.h"
 #include "passes/io/import.h"
@@ -95,6 +96,13 @@ Items aten() {
   return items;
 }
 
+Items observers() {
+  Items items;
+  for (const ranges::ObserverRow& row : ranges::observers())
+    items.push_back({row.name, row.summary});
+  return items;
+}
+
 Items commands() {
   Items items;
   for (const Command& command : command_table())
@@ -116,6 +124,7 @@ constexpr Kind kKinds[] = {
     {"formats", "data formats of a descriptor", &formats},
     {"models", "formats of model files", &models},
     {"aten", "PyTorch operators that have a translation", &aten},
+    {"observers", "ways to find the ranges of activations", &observers},
     {"operators", "operators with a row in the operator table", &operators},
     {"commands", "commands of this program", &commands},
     {"kinds", "this list", &kind_items},

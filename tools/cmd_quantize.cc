@@ -1,9 +1,15 @@
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "calibration/ranges/observer.h"
 #include "passes/base/error.h"
 #include "passes/io/import.h"
+#include "recipes/pass_table.h"
 #include "tools/command.h"
 #include "tools/flags.h"
 #include "tools/recipe_run.h"
@@ -11,32 +17,132 @@
 namespace lathe::cli {
 namespace {
 
-constexpr char kPreset[] = "int8-latency";
-constexpr char kPass[] = "quantize_static";
-
-struct Options {
-  std::string model, data, output, activation_type;
-  std::vector<std::string> exclude_nodes, exclude_operators;
-  bool per_tensor = false, print = false;
+// A preset, and the pass in it that the flags are options of.
+struct Scheme {
+  const char *name, *preset, *pass;
+};
+// The first is the default.
+constexpr Scheme kSchemes[] = {
+    {"int8", "int8-latency", "quantize_static"},
+    {"int8-dynamic", "int8-dynamic", "quantize_dynamic"},
+    {"fp16", "fp16", "float16"},
+    {"bf16-weights", "bf16-weights", "bfloat16_weights"},
+    {"int4-weights", "int4-weights", "quantize_weights"},
+    {"int8-weights", "int8-weights", "quantize_weights"},
 };
 
-std::string pass_options(const Options& options) {
-  Json json = Json::object();
+struct Options {
+  std::string scheme, device;
+  std::string model, data, output, activation_type, calibration, percentile;
+  std::string block_size, rounding, form;
+  std::vector<std::string> exclude_nodes, exclude_operators;
+  int64_t weight_bits = 0;  // 0: the default
+  bool per_tensor = false, symmetric = false, print = false;
+};
+
+// The observers as flags spell them: "min-max".
+std::string replaced(std::string name, char from, char to) {
+  std::replace(name.begin(), name.end(), from, to);
+  return name;
+}
+
+std::vector<std::string> calibrations() {
+  std::vector<std::string> names = ranges::observer_names();
+  for (std::string& name : names) name = replaced(name, '_', '-');
+  return names;
+}
+
+double parse_percentile(const std::string& text) {
+  double value = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, code] = std::from_chars(text.data(), last, value);
+  if (code != std::errc() || end != last || !(value > 50 && value <= 100))
+    throw Error(
+        ErrorKind::kUsage, "--percentile",
+        "found '" + text + "', expected a number above 50 and at most 100");
+  return value;
+}
+
+std::vector<std::string> scheme_names() {
+  std::vector<std::string> names;
+  for (const Scheme& scheme : kSchemes) names.emplace_back(scheme.name);
+  return names;
+}
+
+const Scheme& find_scheme(const std::string& name) {
+  for (const Scheme& scheme : kSchemes)
+    if (scheme.name == name) return scheme;
+  return kSchemes[0];
+}
+
+// Collects the options that flags give to a scheme's pass.
+class PassOptions {
+ public:
+  explicit PassOptions(const Scheme& scheme)
+      : scheme_(scheme),
+        known_(Json::parse(recipes::find_pass(scheme.pass)->options_schema)
+                   .at("properties")) {}
+
+  // Error kUsage where the pass has no such option.
+  void set(const char* flag, const char* key, Json value) {
+    if (!known_.contains(key))
+      throw Error(
+          ErrorKind::kUsage, flag,
+          std::string("--scheme ") + scheme_.name + " has no such option",
+          "see 'lathe list passes' for what " + std::string(scheme_.pass) +
+              " takes");
+    json_[key] = std::move(value);
+  }
+  // Over those that the preset gives.
+  std::string over(const std::string& preset) const {
+    Json json = Json::parse(preset);
+    json.update(json_);
+    return json.dump();
+  }
+
+ private:
+  const Scheme& scheme_;
+  Json known_, json_ = Json::object();
+};
+
+PassOptions pass_options(const Scheme& scheme, const Options& options) {
+  PassOptions made(scheme);
   if (!options.activation_type.empty())
-    json["activation_type"] = options.activation_type;
-  if (options.per_tensor) json["per_channel"] = false;
+    made.set("--activation-type", "activation_type", options.activation_type);
+  if (options.symmetric) made.set("--symmetric", "activation_symmetric", true);
+  if (options.weight_bits != 0)
+    made.set("--weight-bits", "weight_bits", options.weight_bits);
+  if (options.per_tensor) made.set("--per-tensor", "per_channel", false);
+  if (!options.calibration.empty())
+    made.set("--calibration", "observer",
+             replaced(options.calibration, '-', '_'));
+  if (!options.percentile.empty())
+    made.set("--percentile", "percentile",
+             parse_percentile(options.percentile));
+  if (!options.block_size.empty())
+    made.set("--block-size", "block_size", Json::parse(options.block_size));
+  if (!options.rounding.empty())
+    made.set("--rounding", "method", options.rounding);
+  if (!options.form.empty())
+    made.set("--form", "form", replaced(options.form, '-', '_'));
   if (!options.exclude_nodes.empty())
-    json["exclude_nodes"] = options.exclude_nodes;
+    made.set("--exclude-node", "exclude_nodes", options.exclude_nodes);
   if (!options.exclude_operators.empty())
-    json["exclude_operators"] = options.exclude_operators;
-  return json.dump();
+    made.set("--exclude-op", "exclude_operators", options.exclude_operators);
+  return made;
 }
 
 int quantize(const Options& options, Context& context) {
+  const Scheme& scheme = find_scheme(options.scheme);
+  if (recipes::find_pass(scheme.pass)->needs_data && options.data.empty())
+    throw Error(ErrorKind::kUsage, "lathe quantize", "--data is required",
+                "see 'lathe help quantize'");
   recipes::Recipe recipe =
-      recipe_from_preset(kPreset, options.model, options.data);
+      recipe_from_preset(scheme.preset, options.model, options.data);
+  const PassOptions given = pass_options(scheme, options);
   for (recipes::StageSpec& stage : recipe.stages)
-    if (stage.pass == kPass) stage.options = pass_options(options);
+    if (stage.pass == scheme.pass) stage.options = given.over(stage.options);
+  recipe.device.profile = options.device;
   apply_shared_flags(context.flags, recipe);
   if (options.print) return print_recipe(recipe);
   if (options.output.empty())
@@ -54,16 +160,54 @@ Action setup_quantize(CLI::App& app) {
       ->group("Input");
   add_text(app, "--data", "D", options->data,
            "samples to calibrate on: a data descriptor (.json), an .npz file, "
-           "an ONNX test-case folder, or 'synthetic'")
-      ->required()
+           "an ONNX test-case folder, or 'synthetic'; --scheme int8 needs "
+           "them, fp16 looks for values beyond its range")
       ->group("Input");
-  add_choice(app, "--activation-type", {"uint8", "int8"},
+  add_choice(app, "--scheme", scheme_names(), options->scheme,
+             "what the numbers become")
+      ->default_str(kSchemes[0].name)
+      ->group("Quantization");
+  add_text(app, "--device", "P", options->device,
+           "device profile of the target: decides between uint8 and int8 "
+           "activations, and where weights need 7 bits (default: this "
+           "machine); 'lathe list devices' names them")
+      ->group("Quantization");
+  add_choice(app, "--activation-type", {"uint8", "int8", "uint16", "int16"},
              options->activation_type,
-             "integer type of activations (default: uint8 on x86, int8 on "
-             "Arm)")
+             "integer type of activations (default: uint8 for an x86, int8 "
+             "for an Arm)")
+      ->group("Quantization");
+  add_choice(app, "--calibration", calibrations(), options->calibration,
+             "how the ranges of activations follow from the data")
+      ->default_str(replaced(ranges::default_observer().name, '_', '-'))
+      ->group("Quantization");
+  add_text(app, "--percentile", "P", options->percentile,
+           "with --calibration percentile: the share of elements in the range")
+      ->default_str(fmt::format("{}", ObserverOptions{}.percentile))
       ->group("Quantization");
   add_switch(app, "--per-tensor", options->per_tensor,
              "one weight scale a tensor instead of one an output channel")
+      ->group("Quantization");
+  add_switch(app, "--symmetric", options->symmetric,
+             "ranges of activations with zero in the middle of the codes")
+      ->group("Quantization");
+  add_count(app, "--weight-bits", "N", 7, 8, options->weight_bits,
+            "bits of an int8 weight; layers whose products would saturate on "
+            "the device get 7 by themselves")
+      ->default_str("8")
+      ->group("Quantization");
+  add_choice(app, "--block-size", {"16", "32", "64", "128", "256"},
+             options->block_size,
+             "int4-weights, int8-weights: weights that share a scale (default: "
+             "32)")
+      ->group("Quantization");
+  add_choice(app, "--rounding", {"rtn", "gptq"}, options->rounding,
+             "int4-weights, int8-weights: to nearest, or by GPTQ on the data "
+             "(default: gptq where real data is given)")
+      ->group("Quantization");
+  add_choice(app, "--form", {"matmul-nbits", "qdq"}, options->form,
+             "int4-weights, int8-weights: as MatMulNBits nodes, or as blocks "
+             "behind DequantizeLinear (default: matmul-nbits)")
       ->group("Quantization");
   add_texts(app, "--exclude-node", "NAME", options->exclude_nodes,
             "leave this node in float; can be given again")
@@ -80,7 +224,11 @@ Action setup_quantize(CLI::App& app) {
   app.footer(
       "  lathe quantize model.onnx --data train.json -o model-int8.onnx\n"
       "  lathe quantize model.onnx --data train.json --samples 256 "
-      "--exclude-op Gemm -o model-int8.onnx");
+      "--exclude-op Gemm -o model-int8.onnx\n"
+      "  lathe quantize model.onnx --scheme int8-dynamic -o "
+      "model-dynamic.onnx\n"
+      "  lathe quantize model.onnx --scheme int4-weights --data tokens.npy -o "
+      "model-int4.onnx");
   return [options](Context& context) { return quantize(*options, context); };
 }
 

@@ -11,6 +11,7 @@ struct DeviceProfile {
   std::string_view name;
   std::string_view architecture;  // with `avx512`: what fusions depend on
   bool avx512;
+  bool vnni;                    // integer products without saturation
   double ghz;                   // sustained under vector load
   double fp32_flops_per_cycle;  // lanes * FMA ports * 2
   double int8_ops_per_cycle;    // multiplies and adds of 8-bit products

@@ -1,10 +1,10 @@
 // The smallest and largest finite element of tensors.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <limits>
 #include <span>
-
-#include "passes/ir/tensor.h"
 
 namespace lathe::ranges {
 
@@ -12,15 +12,14 @@ struct FiniteRange {
   float min = std::numeric_limits<float>::infinity();
   float max = -std::numeric_limits<float>::infinity();
   bool any_element = false;
+  uint64_t not_finite = 0;  // elements
 
   bool any_finite() const { return min <= max; }
+  float max_abs() const { return any_finite() ? std::max(-min, max) : 0; }
   void widen(const FiniteRange& other);
 };
 
-// NaN and the infinities are left out.
+// NaN and the infinities are counted and left out.
 FiniteRange finite_range(std::span<const float> values);
-// Floating-point tensors of any width; doubles beyond float's range count as
-// infinite. Error kUnsupported for other types.
-FiniteRange finite_range(const ir::Tensor& tensor);
 
 }  // namespace lathe::ranges

@@ -8,8 +8,7 @@
 
 namespace lathe::ranges {
 
-// Reads `samples` samples (0: all) of `data` through ONNX Runtime, `jobs` at a
-// time, one thread each.
+// make_range_collector (collector.h) with the observer "min_max" as its own.
 std::unique_ptr<RangeCollector> make_min_max_collector(BatchSource& data,
                                                        int64_t samples,
                                                        int jobs);

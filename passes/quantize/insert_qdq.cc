@@ -18,6 +18,7 @@
 #include <map>
 #include <set>
 
+#include "passes/quantize/saturation.h"
 #include "passes/quantize/weights.h"
 
 namespace lathe::quantize {
@@ -33,7 +34,7 @@ class Inserter {
         options_(options),
         coder_(graph_) {}
 
-  void run() {
+  std::vector<Remark> run() {
     std::vector<ir::Node*> nodes = graph_.node_list();
     for (size_t i = 0; i + 1 < nodes.size(); ++i)
       next_[nodes[i]] = nodes[i + 1];
@@ -43,6 +44,7 @@ class Inserter {
     for (ir::Value* value : replaced_)
       if (value->unused() && !value->is_graph_input())
         graph_.remove_value(value);
+    return std::move(remarks_);
   }
 
  private:
@@ -109,11 +111,13 @@ class Inserter {
                   options_.activation_type, after)
                   ->output();
     }
-    for (const ir::Use& use : readers)
-      use.node->set_input(use.index,
-                          selection_.has_role(use.node, Role::kCodes)
-                              ? codes
-                              : dequantize(name, codes, parameters, use.node));
+    for (const ir::Use& use : readers) {
+      const bool reads_codes = selection_.has_role(use.node, Role::kCodes);
+      ir::Value* read =
+          reads_codes ? codes : dequantize(name, codes, parameters, use.node);
+      use.node->set_input(use.index, read);
+      coded_[read] = value;
+    }
     if (!selection_.contains(producer)) return;  // it stays there in float
 
     for (const ir::Use& use : shape_readers)
@@ -174,7 +178,8 @@ class Inserter {
     for (size_t i : data_inputs(node, it->second)) {
       ir::Value* value = node.input(i);
       if (!value->is_constant()) continue;
-      CodedConstant coded = coder_.operand(value, options_.activation_type);
+      CodedConstant coded = coder_.operand(value, options_.activation_type,
+                                           options_.activation_symmetric);
       use_constant(node, i, coded);
     }
   }
@@ -202,15 +207,40 @@ class Inserter {
         node.input(0)->producer()->input(1)->tensor().data<float>()[0];
     std::optional<int64_t> axis = channel_axis(node);
     const ir::Tensor& tensor = weights->tensor();
-    std::vector<float> scales = weight_scales(
-        tensor, axis, bias ? &bias->tensor() : nullptr, input_scale);
-    CodedConstant coded = coder_.weights(weights, axis, scales);
+    auto scales_for = [&](int32_t max_code) {
+      return weight_scales(tensor, axis, bias ? &bias->tensor() : nullptr,
+                           input_scale, max_code);
+    };
+    int32_t max_code = max_weight_code(options_.weight_bits);
+    std::vector<float> scales = scales_for(max_code);
+    if (saturates(node, axis, scales, max_code)) {
+      max_code = kMax7BitCode;
+      scales = scales_for(max_code);
+      remarks_.push_back({node.id(), kSaturationRemark});
+    }
+    CodedConstant coded = coder_.weights(weights, axis, scales, max_code);
     use_constant(node, 1, coded);
     if (!bias) return;
     int64_t channels = node.is("Conv") || node.attr_int("transB", 0)
                            ? tensor.dims()[0]
                            : tensor.dims()[1];
     use_constant(node, 2, coder_.bias(bias, channels, input_scale, scales));
+  }
+
+  // The weights as they would be coded, with the activations that occur.
+  bool saturates(const ir::Node& node, std::optional<int64_t> axis,
+                 const std::vector<float>& scales, int32_t max_code) const {
+    const ir::DataType type = options_.activation_type;
+    if (!options_.pairs_saturate.value_or(false) || max_code <= kMax7BitCode ||
+        ir::bits_per_element(type) != 8)
+      return false;
+    CodeRange activations = parameters_.reached(coded_.at(node.input(0)));
+    if (type == ir::DataType::kInt8)
+      activations = {activations.low + 128, activations.high + 128};
+    const ir::Tensor& weights = node.input(1)->tensor();
+    return pairs_can_saturate(node, weights.dims(),
+                              weight_codes(weights, axis, scales, max_code),
+                              activations);
   }
 
   ir::Graph& graph_;
@@ -221,15 +251,19 @@ class Inserter {
   std::map<const ir::Node*, ir::Node*> next_;
   ir::Node* first_ = nullptr;
   std::map<const ir::Value*, CodedConstant> shared_;
+  // What each quantized reader reads -> the value it stands for.
+  std::map<const ir::Value*, const ir::Value*> coded_;
+  std::vector<Remark> remarks_;
   // Float constants that codes stand for now.
   std::set<ir::Value*> replaced_;
 };
 
 }  // namespace
 
-void insert_qdq(ir::Model& model, const Selection& selection,
-                const Parameters& parameters, const QuantizeOptions& options) {
-  Inserter(model, selection, parameters, options).run();
+std::vector<Remark> insert_qdq(ir::Model& model, const Selection& selection,
+                               const Parameters& parameters,
+                               const QuantizeOptions& options) {
+  return Inserter(model, selection, parameters, options).run();
 }
 
 }  // namespace lathe::quantize

@@ -7,7 +7,10 @@
 
 namespace lathe::quantize {
 
-void insert_qdq(ir::Model& model, const Selection& selection,
-                const Parameters& parameters, const QuantizeOptions& options);
+// Returns a remark for each layer whose weights got fewer bits than asked for.
+// `options.pairs_saturate` is decided.
+std::vector<Remark> insert_qdq(ir::Model& model, const Selection& selection,
+                               const Parameters& parameters,
+                               const QuantizeOptions& options);
 
 }  // namespace lathe::quantize

@@ -61,9 +61,36 @@ void widen_to_fills(const Selection& selection, const ir::Value* value,
   range.max = std::max(range.max, fill);
 }
 
-Affine affine_for(Demands demands, ir::DataType type) {
+// What a Relu or Clip cuts off needs no codes, where nothing else reads it.
+void narrow_to_reader(const Selection& selection, const ir::Value* value,
+                      Range& range) {
+  if (value->uses().size() != 1 || value->is_graph_output()) return;
+  const ir::Node* reader = value->uses()[0].node;
+  if (!selection.has_role(reader, Role::kCodes)) return;
+  if (!reader->is("Relu") && !reader->is("Clip")) return;
+  const Range bounds = *clip_bounds(*reader);
+  range.min = std::clamp(range.min, bounds.min, bounds.max);
+  range.max = std::clamp(range.max, bounds.min, bounds.max);
+}
+
+Remark left_out(const ir::Value& value, uint64_t elements) {
+  return {value.producer() ? value.producer()->id() : "",
+          std::to_string(elements) + " elements of '" + value.name() +
+              "' were NaN or infinite over the calibration data and have no "
+              "part in its range"};
+}
+
+CodeRange reached_codes(Range range, Affine affine, ir::DataType type) {
+  const CodeRange codes = code_range(type);
+  return {to_code(std::min(range.min, 0.0f), affine, codes),
+          to_code(std::max(range.max, 0.0f), affine, codes)};
+}
+
+Affine affine_for(Demands demands, const QuantizeOptions& options) {
+  const ir::DataType type = options.activation_type;
   Range range = demands.observed;
-  if (!demands.bounds) return asymmetric_affine(range, type);
+  if (!demands.bounds)
+    return affine_of(range, type, options.activation_symmetric);
   range.min = std::clamp(range.min, demands.bounds->min, demands.bounds->max);
   range.max = std::clamp(range.max, demands.bounds->min, demands.bounds->max);
   return fit_inside(asymmetric_affine(range, type), code_range(type),
@@ -115,8 +142,15 @@ Parameters choose_parameters(const ir::Model& model, const Selection& selection,
     throw Error(ErrorKind::kUsage, "quantize_static",
                 "needs calibration data to observe activations",
                 "give data with --data");
-  ActivationRanges observed =
-      context.ranges->collect(model, names, *context.progress, context.cancel);
+  ObserverOptions observer = options.observer;
+  observer.activation_type = options.activation_type;
+  observer.symmetric = options.activation_symmetric;
+  ActivationRanges observed = context.ranges->collect(
+      model, names, observer, *context.progress, context.cancel);
+  const auto not_finite = context.ranges->not_finite();
+  for (const ir::Value* root : roots)
+    if (auto it = not_finite.find(root->name()); it != not_finite.end())
+      result.remarks_.push_back(left_out(*root, it->second));
 
   std::unordered_map<const ir::Value*, Demands> demands;
   for (const ir::Value* root : roots) {
@@ -131,8 +165,14 @@ Parameters choose_parameters(const ir::Model& model, const Selection& selection,
   for (const ir::Value* value : result.values_)
     widen_to_fills(selection, value,
                    demands.at(result.root_.at(value)).observed);
-  for (const auto& [root, demand] : demands)
-    result.affine_[root] = affine_for(demand, options.activation_type);
+  for (auto& [root, demand] : demands) {
+    if (options.activation_symmetric)
+      narrow_to_reader(selection, root, demand.observed);
+    const Affine affine = affine_for(demand, options);
+    result.affine_[root] = affine;
+    result.reached_[root] =
+        reached_codes(demand.observed, affine, options.activation_type);
+  }
   return result;
 }
 

@@ -21,10 +21,16 @@ class Parameters {
   const Affine& affine(const ir::Value* value) const {
     return affine_.at(root(value));
   }
+  // The codes that the observed range takes, that of real 0 among them.
+  CodeRange reached(const ir::Value* value) const {
+    return reached_.at(root(value));
+  }
   // The value whose parameters `value` shares (possibly itself).
   const ir::Value* root(const ir::Value* value) const {
     return root_.at(value);
   }
+  // One for each value that was not always finite.
+  const std::vector<Remark>& remarks() const { return remarks_; }
 
  private:
   friend Parameters choose_parameters(const ir::Model&, const Selection&,
@@ -32,6 +38,8 @@ class Parameters {
   std::vector<ir::Value*> values_;
   std::unordered_map<const ir::Value*, const ir::Value*> root_;
   std::unordered_map<const ir::Value*, Affine> affine_;
+  std::unordered_map<const ir::Value*, CodeRange> reached_;
+  std::vector<Remark> remarks_;
 };
 
 // Collects ranges through context.ranges (error kUsage when there is none) and

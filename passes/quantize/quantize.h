@@ -2,26 +2,101 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "passes/activation_ranges.h"
 #include "passes/ir/data_type.h"
 #include "passes/pass.h"
 
 namespace lathe::quantize {
 
 struct QuantizeOptions {
-  // uint8 on x86, int8 on Arm.
+  // uint8, int8, uint16 or int16; kUndefined: what context.device wants, else
+  // what this machine does.
   ir::DataType activation_type = ir::DataType::kUint8;
   bool per_channel = true;
   // Nodes (Node::id()) and operator types to leave in float.
   std::vector<std::string> exclude_nodes = {}, exclude_operators = {};
+  // Ranges [-m, m], zero point in the middle of the codes.
+  bool activation_symmetric = false;
+  int weight_bits = 8;  // 8: codes -127..127; 7: -63..63
+  // Layers whose products could saturate in pairs get 7-bit weights; nullopt:
+  // where context.device says that its kernels do.
+  std::optional<bool> pairs_saturate = std::nullopt;
+  // How ranges follow from the data; the pass sets what they are for.
+  ObserverOptions observer = {};
 };
 
 // Needs context.ranges. Expects a simplified model of opset 13 and more (it
 // raises lower ones itself through rewrite). Each compute node left in float
 // has a remark that says why.
 std::unique_ptr<Pass> make_quantize_static(QuantizeOptions options);
+
+struct WeightOptions {
+  enum class Form { kMatMulNBits, kQdq };
+  enum class Method { kAuto, kRtn, kGptq };  // auto: gptq where data is real
+
+  int bits = 4;             // or 8
+  int64_t block_size = 32;  // a power of two from 16
+  bool symmetric = true;
+  Form form = Form::kMatMulNBits;
+  Method method = Method::kAuto;
+  // GPTQ: rows by falling energy of their input, scales fixed before.
+  bool act_order = false;
+  // GPTQ: a run over the data for each layer's input, with the layers before it
+  // quantized; else one run of the float model, or a few where its matrices
+  // would take too much memory.
+  bool sequential = false;
+  // Scales of least squared error instead of those of the extremes.
+  bool search_scale = true;
+  // MatMulNBits computes with 1: float, 4: int8 activations; 0: unset.
+  int accuracy_level = 4;
+  // Gather tables as well; form kQdq only.
+  bool embeddings = false;
+  int64_t min_elements = 0;                     // smaller weights stay in float
+  std::vector<std::string> exclude_nodes = {};  // Node::id()
+};
+
+// Weights of MatMul and Gemm (and tables of Gather) as 4- or 8-bit codes in
+// blocks; activations stay float. Method kGptq needs context.data. Each
+// compute node left alone has a remark that says why.
+std::unique_ptr<Pass> make_quantize_weights(WeightOptions options);
+
+struct DynamicOptions {
+  ir::DataType weight_type = ir::DataType::kInt8;  // or uint8
+  bool per_channel = true;
+  int weight_bits = 8;                                // as in QuantizeOptions
+  std::optional<bool> pairs_saturate = std::nullopt;  // likewise
+  // Smaller weights stay in float: quantizing the input costs more.
+  int64_t min_elements = 16384;
+  std::vector<std::string> exclude_nodes = {}, exclude_operators = {};
+};
+
+// Dynamic int8: ranges of activations are taken while the model runs. MatMul,
+// Gemm and LSTM with constant weights, subgraphs included. Each compute node
+// left in float has a remark that says why.
+std::unique_ptr<Pass> make_quantize_dynamic(DynamicOptions options);
+
+struct HalfOptions {
+  bool keep_io = true;  // float inputs and outputs stay float
+  std::vector<std::string> exclude_nodes = {}, exclude_operators = {};
+};
+
+// Float tensors and the nodes that compute them to float16, with Casts where
+// the two meet. With context.ranges, what leaves half's range over the data
+// stays float. Each node left in float has a remark that says why.
+std::unique_ptr<Pass> make_float16(HalfOptions options);
+
+struct Bfloat16Options {
+  int64_t min_elements = 256;  // smaller tensors stay as they are
+};
+
+// Stores float weights as bfloat16 with a Cast to float in front of their
+// readers, which the runtime computes once, when it loads the model. Each
+// tensor left alone has a remark that says why.
+std::unique_ptr<Pass> make_bfloat16_weights(Bfloat16Options options);
 
 struct BlockPixelsOptions {
   // The most channels of a result that is blocked; 0: none are.

@@ -8,6 +8,7 @@
 // keep_matmul_bias, and pad_channels. Formulas: passes/affine.h and ONNX's
 // QuantizeLinear. Why Q/DQ stand where they do: docs/quantize.md.
 #include "passes/base/error.h"
+#include "passes/device_traits.h"
 #include "passes/ir/shape_inference.h"
 #include "passes/quantize/insert_qdq.h"
 #include "passes/quantize/keep_matmul_bias.h"
@@ -15,6 +16,7 @@
 #include "passes/quantize/parameters.h"
 #include "passes/quantize/quantize.h"
 #include "passes/quantize/select_nodes.h"
+#include "passes/quantize/weights.h"
 #include "passes/rewrite/rewrite.h"
 
 namespace lathe::quantize {
@@ -23,6 +25,25 @@ namespace {
 // Per-channel DequantizeLinear exists from here on.
 constexpr int64_t kLowestOpset = 13;
 constexpr int64_t kRaisedOpset = 17;
+// Q and DQ of 16 bits.
+constexpr int64_t kWideOpset = 21;
+
+constexpr const char* kWideRemark =
+    "the runtime has no integer kernels for 16-bit activations: quantized "
+    "nodes "
+    "compute in float between DequantizeLinear and QuantizeLinear and are "
+    "slower than without";
+
+// After the device's name.
+constexpr const char* kSignedRemark =
+    "runs uint8 activations: what several nodes read stays in float with int8 "
+    "ones";
+
+#if defined(__aarch64__) || defined(__arm__)
+constexpr bool kUnsignedHere = false;
+#else
+constexpr bool kUnsignedHere = true;
+#endif
 
 class QuantizeStatic final : public Pass {
  public:
@@ -32,29 +53,57 @@ class QuantizeStatic final : public Pass {
   std::string name() const override { return "quantize_static"; }
 
   PassResult run(ir::Model& model, PassContext& context) override {
-    if (options_.activation_type != ir::DataType::kUint8 &&
-        options_.activation_type != ir::DataType::kInt8)
-      throw Error(ErrorKind::kUsage, "quantize_static",
-                  std::string("activation type is ") +
-                      ir::to_string(options_.activation_type) +
-                      ", expected uint8 or int8");
+    const QuantizeOptions options = decided(context);
+    const bool wide = ir::bits_per_element(options.activation_type) == 16;
     PassResult result;
-    if (model.opset() < kLowestOpset)
-      result.add(rewrite::make_raise_opset(kRaisedOpset)->run(model, context));
+    if (model.opset() < (wide ? kWideOpset : kLowestOpset))
+      result.add(rewrite::make_raise_opset(wide ? kWideOpset : kRaisedOpset)
+                     ->run(model, context));
     ir::infer_shapes(model);
-    Selection selection = select_nodes(model, options_);
+    Selection selection = select_nodes(model, options);
     Parameters parameters =
-        choose_parameters(model, selection, options_, context);
-    insert_qdq(model, selection, parameters, options_);
-    keep_matmul_bias(model, selection);
-    pad_channels(model, selection);
+        choose_parameters(model, selection, options, context);
+    std::vector<Remark> narrowed =
+        insert_qdq(model, selection, parameters, options);
+    if (!wide) {
+      keep_matmul_bias(model, selection);
+      pad_channels(model, selection);
+    }
     result.changes += static_cast<int64_t>(selection.roles.size());
-    for (Remark& remark : selection.remarks)
-      result.remarks.push_back(std::move(remark));
+    if (wide && !selection.roles.empty())
+      result.remarks.push_back({"", kWideRemark});
+    if (options.activation_type == ir::DataType::kInt8 && context.device &&
+        context.device->unsigned_activations)
+      result.remarks.push_back(
+          {"", "the device '" + context.device->name + "' " + kSignedRemark});
+    result.add({0, std::move(selection.remarks)});
+    result.add({0, std::move(narrowed)});
+    result.add({0, parameters.remarks()});
     return result;
   }
 
  private:
+  // The options with what they leave to the device.
+  QuantizeOptions decided(const PassContext& context) const {
+    QuantizeOptions options = options_;
+    if (options.activation_type == ir::DataType::kUndefined) {
+      const bool is_unsigned =
+          context.device ? context.device->unsigned_activations : kUnsignedHere;
+      options.activation_type =
+          is_unsigned ? ir::DataType::kUint8 : ir::DataType::kInt8;
+    }
+    const ir::DataType type = options.activation_type;
+    const int bits = ir::bits_per_element(type);
+    if (!ir::is_integer(type) || (bits != 8 && bits != 16))
+      throw Error(ErrorKind::kUsage, "quantize_static",
+                  std::string("activation type is ") + ir::to_string(type) +
+                      ", expected uint8, int8, uint16 or int16");
+    require_weight_bits(options.weight_bits, "quantize_static");
+    if (!options.pairs_saturate)
+      options.pairs_saturate = context.device && context.device->pairs_saturate;
+    return options;
+  }
+
   QuantizeOptions options_;
 };
 

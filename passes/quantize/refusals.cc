@@ -17,44 +17,14 @@ using Reason = std::optional<std::string>;
 
 Reason absent(const char* what) { return fmt::format("it has no {}", what); }
 
-Reason check_float(const ir::Value* value, const char* what) {
-  if (!value) return absent(what);
-  if (value->type.elem == ir::DataType::kFloat) return std::nullopt;
-  if (value->type.elem == ir::DataType::kUndefined)
-    return fmt::format("the type of '{}' ({}) is not known", value->name(),
-                       what);
-  return fmt::format("'{}' ({}) is {}; only float is quantized", value->name(),
-                     what, ir::to_string(value->type.elem));
-}
-
-// `what`: "weights", "bias", …
-Reason check_constant(const ir::Value* value, const char* what) {
-  if (!value) return absent(what);
-  auto is = [&](const std::string& state) -> Reason {
-    return fmt::format("'{}' ({}) {}", value->name(), what, state);
-  };
-  if (!value->has_initializer()) return is("is computed, not constant");
-  if (!value->is_constant())
-    return is("is a model input that can be overridden at run time");
-  const ir::Tensor& tensor = value->tensor();
-  if (tensor.type() != ir::DataType::kFloat)
-    return is(fmt::format("is {}; only float is quantized",
-                          ir::to_string(tensor.type())));
-  if (tensor.size() == 0) return is("has no elements");
-  if (!std::ranges::all_of(tensor.data<float>(),
-                           [](float x) { return std::isfinite(x); }))
-    return is("holds NaN or infinity");
-  return std::nullopt;
-}
-
 Reason check_conv(const ir::Node& node) {
-  if (Reason reason = check_constant(node.input(1), "weights")) return reason;
+  if (Reason reason = constant_refusal(node.input(1), "weights")) return reason;
   const ir::Tensor& weights = node.input(1)->tensor();
   if (weights.rank() < 3)
     return fmt::format("its weights have rank {}, expected 3 or more",
                        weights.rank());
   if (!node.input(2)) return std::nullopt;
-  if (Reason reason = check_constant(node.input(2), "bias")) return reason;
+  if (Reason reason = constant_refusal(node.input(2), "bias")) return reason;
   if (node.input(2)->tensor().size() != weights.dims()[0])
     return fmt::format("its bias has {} elements for {} channels",
                        node.input(2)->tensor().size(), weights.dims()[0]);
@@ -62,7 +32,7 @@ Reason check_conv(const ir::Node& node) {
 }
 
 Reason check_gemm(const ir::Node& node) {
-  if (Reason reason = check_constant(node.input(1), "weights")) return reason;
+  if (Reason reason = constant_refusal(node.input(1), "weights")) return reason;
   const ir::Tensor& weights = node.input(1)->tensor();
   if (weights.rank() != 2)
     return fmt::format("its weights have rank {}, expected 2", weights.rank());
@@ -73,7 +43,7 @@ Reason check_gemm(const ir::Node& node) {
   if (!node.input(2)) return std::nullopt;
   if (beta != 1)
     return fmt::format("its beta is {}; the integer kernel needs 1", beta);
-  if (Reason reason = check_constant(node.input(2), "bias")) return reason;
+  if (Reason reason = constant_refusal(node.input(2), "bias")) return reason;
   const ir::Tensor& bias = node.input(2)->tensor();
   int64_t columns = weights.dims()[node.attr_int("transB", 0) ? 0 : 1];
   bool is_row = bias.rank() <= 2 && (bias.rank() < 2 || bias.dims()[0] == 1);
@@ -84,11 +54,12 @@ Reason check_gemm(const ir::Node& node) {
 }
 
 Reason check_matmul(const ir::Node& node) {
-  if (multiplies_activations(node)) return check_float(node.input(1), "input");
+  if (multiplies_activations(node))
+    return float_refusal(node.input(1), "input");
   if (node.input(0) && node.input(0)->has_initializer())
     return "its constant is the left operand; the integer kernel takes int8 "
            "weights on the right only";
-  if (Reason reason = check_constant(node.input(1), "weights")) return reason;
+  if (Reason reason = constant_refusal(node.input(1), "weights")) return reason;
   if (node.input(1)->tensor().rank() < 2)
     return "its weights have rank 1; a matrix-vector product stays in float";
   return std::nullopt;
@@ -108,7 +79,7 @@ Reason check_resize(const ir::Node& node) {
 Reason check_pad(const ir::Node& node) {
   const ir::Value* fill = node.input(2);
   if (!fill) return std::nullopt;
-  if (Reason reason = check_constant(fill, "fill value")) return reason;
+  if (Reason reason = constant_refusal(fill, "fill value")) return reason;
   if (fill->tensor().size() != 1) return "its fill value is no scalar";
   return std::nullopt;
 }
@@ -116,12 +87,41 @@ Reason check_pad(const ir::Node& node) {
 Reason check_constant_operands(const ir::Node& node) {
   for (const ir::Value* value : node.inputs()) {
     if (!value || !value->has_initializer()) continue;
-    if (Reason reason = check_constant(value, "operand")) return reason;
+    if (Reason reason = constant_refusal(value, "operand")) return reason;
   }
   return std::nullopt;
 }
 
 }  // namespace
+
+Reason float_refusal(const ir::Value* value, const char* what) {
+  if (!value) return absent(what);
+  if (value->type.elem == ir::DataType::kFloat) return std::nullopt;
+  if (value->type.elem == ir::DataType::kUndefined)
+    return fmt::format("the type of '{}' ({}) is not known", value->name(),
+                       what);
+  return fmt::format("'{}' ({}) is {}; only float is quantized", value->name(),
+                     what, ir::to_string(value->type.elem));
+}
+
+Reason constant_refusal(const ir::Value* value, const char* what) {
+  if (!value) return absent(what);
+  auto is = [&](const std::string& state) -> Reason {
+    return fmt::format("'{}' ({}) {}", value->name(), what, state);
+  };
+  if (!value->has_initializer()) return is("is computed, not constant");
+  if (!value->is_constant())
+    return is("is a model input that can be overridden at run time");
+  const ir::Tensor& tensor = value->tensor();
+  if (tensor.type() != ir::DataType::kFloat)
+    return is(fmt::format("is {}; only float is quantized",
+                          ir::to_string(tensor.type())));
+  if (tensor.size() == 0) return is("has no elements");
+  if (!std::ranges::all_of(tensor.data<float>(),
+                           [](float x) { return std::isfinite(x); }))
+    return is("holds NaN or infinity");
+  return std::nullopt;
+}
 
 bool multiplies_activations(const ir::Node& node) {
   return node.is("MatMul") && node.input(0) && node.input(1) &&
@@ -133,7 +133,7 @@ std::optional<std::string> refusal(const ir::Node& node) {
   if (!rule)
     return fmt::format("the runtime has no integer kernel for {}",
                        node.op_type);
-  if (Reason reason = check_float(node.input(0), "input")) return reason;
+  if (Reason reason = float_refusal(node.input(0), "input")) return reason;
   if (!node.output(0)) return "its output is absent";
   if (node.is("Conv")) return check_conv(node);
   if (node.is("Gemm")) return check_gemm(node);

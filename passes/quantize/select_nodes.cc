@@ -21,8 +21,7 @@
 #include <map>
 #include <set>
 
-#include "passes/base/text.h"
-#include "passes/ir/op_table.h"
+#include "passes/quantize/left_alone.h"
 #include "passes/quantize/refusals.h"
 
 namespace lathe::quantize {
@@ -45,28 +44,18 @@ bool Selection::is_inside(const ir::Value& value) const {
 
 namespace {
 
-bool is_compute(const ir::Node& node) {
-  const ir::Operator* op = ir::find_operator(node);
-  return op && (op->op_class == ir::OpClass::kCompute ||
-                op->op_class == ir::OpClass::kRecurrent);
-}
-
 class Selector {
  public:
   Selector(const ir::Model& model, const QuantizeOptions& options)
-      : graph_(*model.graph),
-        functions_(model.functions),
+      : model_(model),
+        graph_(*model.graph),
         options_(options),
         nodes_(graph_.node_list()) {}
 
   Selection run() {
-    check_exclusions();
-    for (ir::Node* node : nodes_) {
-      choose_forward(*node);
-      remark_subgraphs(*node);
-    }
-    for (const ir::Function& function : functions_)
-      remark_inside(*function.body, "function '" + function.name + "'");
+    selection_.remarks =
+        unknown_node_remarks(graph_, options_.exclude_nodes, "exclude_nodes");
+    for (ir::Node* node : nodes_) choose_forward(*node);
     for (size_t i = nodes_.size(); i > 0; --i) drop_unread(*nodes_[i - 1]);
     drop_islands();
     for (ir::Node* node : nodes_) {
@@ -74,23 +63,12 @@ class Selector {
       if (it != reasons_.end())
         selection_.remarks.push_back({node->id(), it->second});
     }
-    for (Remark& remark : inner_remarks_)
+    for (Remark& remark : inner_node_remarks(model_))
       selection_.remarks.push_back(std::move(remark));
     return std::move(selection_);
   }
 
  private:
-  void check_exclusions() {
-    std::vector<std::string> ids;
-    for (ir::Node* node : nodes_) ids.push_back(node->id());
-    for (const std::string& name : options_.exclude_nodes)
-      if (!std::ranges::count(ids, name))
-        selection_.remarks.push_back(
-            {"", fmt::format("exclude_nodes names '{}', which is no node of "
-                             "the simplified model{}",
-                             name, did_you_mean(name, ids))});
-  }
-
   std::optional<std::string> exclusion(const ir::Node& node) const {
     if (std::ranges::count(options_.exclude_nodes, node.id()))
       return "exclude_nodes names it";
@@ -125,6 +103,10 @@ class Selector {
       return std::nullopt;
     }
     Role role = node.is("MatMul") ? Role::kArithmetic : rule.role;
+    // The runtime's Pad and Clip take no codes of 16 bits.
+    if (role == Role::kCodes &&
+        ir::bits_per_element(options_.activation_type) == 16)
+      role = Role::kMovement;
     bool moves = role == Role::kMovement || role == Role::kCodes;
     bool committed = false, any = false;
     for (size_t i : data_inputs(node, role)) {
@@ -150,6 +132,8 @@ class Selector {
   // has output parameters of its own.
   bool can_fuse(const ir::Node& node) const {
     if (!node.is("Relu") && !node.is("Clip")) return false;
+    // Symmetric codes reach below any bound that is worth fusing.
+    if (options_.activation_symmetric) return false;
     const ir::Value* value = node.input(0);
     if (value->uses().size() != 1 || value->is_graph_output()) return false;
     auto it = selection_.roles.find(value->producer());
@@ -214,32 +198,14 @@ class Selector {
     }
   }
 
-  void remark_subgraphs(const ir::Node& node) {
-    for (ir::Graph* sub : node.subgraphs())
-      remark_inside(*sub, "a subgraph of " + node.label());
-  }
-
-  void remark_inside(const ir::Graph& graph, const std::string& place) {
-    for (const auto& node : graph.nodes()) {
-      if (is_compute(*node))
-        inner_remarks_.push_back(
-            {node->id(),
-             fmt::format("it stands in {}; only nodes of the top-level graph "
-                         "are quantized",
-                         place)});
-      remark_subgraphs(*node);
-    }
-  }
-
+  const ir::Model& model_;
   const ir::Graph& graph_;
-  const std::vector<ir::Function>& functions_;
   const QuantizeOptions& options_;
   std::vector<ir::Node*> nodes_;
   Selection selection_;
   // The node's output is on codes even if no integer kernel reads it.
   std::map<const ir::Node*, bool> committed_;
   std::map<const ir::Node*, std::string> reasons_;
-  std::vector<Remark> inner_remarks_;
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Weights and biases as codes.
 //
-//   w  ->  int8, scale[c] = max|w[c]| / 127, zero point 0
+//   w  ->  int8, scale[c] = max|w[c]| / 127 (63 for 7 bits), zero point 0
 //   b  ->  int32, scale[c] = scale_x * scale_w[c], zero point 0
 //
 // The bias is added to the int32 accumulator as it is, so its code must leave
@@ -12,6 +12,8 @@
 
 #include <algorithm>
 #include <cmath>
+
+#include "passes/base/error.h"
 
 namespace lathe::quantize {
 namespace {
@@ -47,9 +49,17 @@ ir::Tensor zero_points(ir::DataType type, size_t channels, bool scalar) {
 
 }  // namespace
 
+void require_weight_bits(int bits, const std::string& where) {
+  if (bits != 7 && bits != 8)
+    throw Error(
+        ErrorKind::kUsage, where,
+        "weights of " + std::to_string(bits) + " bits, expected 7 or 8");
+}
+
 std::vector<float> weight_scales(const ir::Tensor& weights,
                                  std::optional<int64_t> axis,
-                                 const ir::Tensor* bias, float input_scale) {
+                                 const ir::Tensor* bias, float input_scale,
+                                 int32_t max_code) {
   size_t channels = axis ? weights.dims()[*axis] : 1;
   std::vector<float> max_abs(channels, 0);
   auto data = weights.data<float>();
@@ -58,7 +68,7 @@ std::vector<float> weight_scales(const ir::Tensor& weights,
   });
   std::vector<float> scales(channels);
   for (size_t c = 0; c < channels; ++c)
-    scales[c] = symmetric_affine(max_abs[c], ir::DataType::kInt8).scale;
+    scales[c] = symmetric_affine(max_abs[c], max_code).scale;
   if (!bias) return scales;
   auto biases = bias->data<float>();
   size_t count = std::max(biases.size(), channels);
@@ -72,18 +82,28 @@ std::vector<float> weight_scales(const ir::Tensor& weights,
   return scales;
 }
 
+std::vector<int8_t> weight_codes(const ir::Tensor& weights,
+                                 std::optional<int64_t> axis,
+                                 const std::vector<float>& scales,
+                                 int32_t max_code) {
+  auto data = weights.data<float>();
+  std::vector<int8_t> codes(data.size());
+  for_each_channel(weights, axis, [&](int64_t c, int64_t i) {
+    codes[i] = static_cast<int8_t>(
+        to_code(data[i], {scales[c], 0}, {-max_code, max_code}));
+  });
+  return codes;
+}
+
 CodedConstant ConstantCoder::weights(ir::Value* value,
                                      std::optional<int64_t> axis,
-                                     const std::vector<float>& scales) {
+                                     const std::vector<float>& scales,
+                                     int32_t max_code) {
   CodedConstant& coded = weights_[{value, axis.value_or(-1), scales}];
   if (coded.codes) return coded;
   const ir::Tensor& tensor = value->tensor();
-  auto data = tensor.data<float>();
-  std::vector<int8_t> codes(data.size());
-  for_each_channel(tensor, axis, [&](int64_t c, int64_t i) {
-    codes[i] =
-        static_cast<int8_t>(to_code(data[i], {scales[c], 0}, {-127, 127}));
-  });
+  const std::vector<int8_t> codes =
+      weight_codes(tensor, axis, scales, max_code);
   const std::string& name = value->name();
   coded.axis = axis;
   coded.scales = scales;
@@ -125,13 +145,14 @@ CodedConstant ConstantCoder::bias(ir::Value* value, int64_t channels,
   return coded;
 }
 
-CodedConstant ConstantCoder::operand(ir::Value* value, ir::DataType type) {
+CodedConstant ConstantCoder::operand(ir::Value* value, ir::DataType type,
+                                     bool symmetric) {
   CodedConstant& coded = operands_[value];
   if (coded.codes) return coded;
   const ir::Tensor& tensor = value->tensor();
   auto data = tensor.data<float>();
   auto [low, high] = std::ranges::minmax(data);
-  Affine affine = asymmetric_affine({low, high}, type);
+  Affine affine = affine_of({low, high}, type, symmetric);
   std::vector<double> codes;
   codes.reserve(data.size());
   for (float x : data) codes.push_back(to_code(x, affine, code_range(type)));

@@ -152,6 +152,65 @@ TEST_CASE("quantize writes a model that the runtime runs") {
   CHECK(read_file(bench.path("q2.onnx")) == read_file(bench.path("q.onnx")));
 }
 
+TEST_CASE("quantize by schemes that need no samples") {
+  Bench bench;
+  struct Row {
+    std::string scheme, pass;
+    double cosine;
+  };
+  for (const Row& row : {Row{"int8-dynamic", "quantize_dynamic", 0.99},
+                         Row{"fp16", "float16", 0.9999},
+                         Row{"bf16-weights", "bfloat16_weights", 0.999},
+                         Row{"int4-weights", "quantize_weights", 0.95},
+                         Row{"int8-weights", "quantize_weights", 0.999}}) {
+    CAPTURE(row.scheme);
+    const Json report = bench.json(
+        {"quantize", "m.onnx", "--scheme", row.scheme, "-o", "q.onnx"});
+    CHECK(report["stages"].back()["pass"] == row.pass);
+    CHECK(bench.json({"eval", "q.onnx", "--data", "synthetic", "--against",
+                      "m.onnx", "--samples", "4"})["outputs"][0]["cosine"] >
+          row.cosine);
+  }
+}
+
+TEST_CASE("quantize weights as it is told to") {
+  Bench bench;
+  const std::vector<std::string> all = {
+      "quantize",     "m.onnx", "--scheme",       "int8-weights",
+      "--block-size", "64",     "--form",         "qdq",
+      "--rounding",   "gptq",   "--data",         "synthetic",
+      "--samples",    "4",      "--exclude-node", "nothing",
+      "-o",           "q.onnx"};
+  const Json stage = bench.json(all)["stages"].back();
+  const Json& options = stage["options"];
+  CHECK(options["bits"] == 8);
+  CHECK(options["block_size"] == 64);
+  CHECK(options["form"] == "qdq");
+  CHECK(options["method"] == "gptq");
+  CHECK(bench.json({"inspect", "q.onnx"})["nodes"]["DequantizeLinear"] == 1);
+  const auto wrong = bench.run({"quantize", "m.onnx", "--scheme", "fp16",
+                                "--block-size", "64", "-o", "q.onnx"});
+  CHECK(wrong.code == 2);
+  CHECK(wrong.err ==
+        "error: --block-size: --scheme fp16 has no such option\n"
+        "hint: see 'lathe list passes' for what float16 takes\n");
+}
+
+TEST_CASE("quantize for a device") {
+  Bench bench;
+  const auto stage = [&](const char* device) {
+    return bench.json({"quantize", "m.onnx", "--data", "synthetic", "-o",
+                       "q.onnx", "--samples", "4", "--device", device});
+  };
+  // Every remark that weights are narrowed comes with the analytic AVX2.
+  CHECK(stage("x86-64-avx2").dump().find("its weights have 7 bits") !=
+        std::string::npos);
+  CHECK(stage("x86-64-avx512-vnni").dump().find("its weights have 7 bits") ==
+        std::string::npos);
+  stage("arm64-neon-dotprod");
+  CHECK(bench.json({"inspect", "q.onnx"})["nodes"]["QuantizeLinear"] > 0);
+}
+
 TEST_CASE("quantize leaves out what it is told to") {
   Bench bench;
   const auto result = bench.run(

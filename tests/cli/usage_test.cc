@@ -78,6 +78,10 @@ TEST_CASE("wrong flags say what was found and expected") {
   check_usage_error({"quantize", "m.onnx", "-o", "q.onnx"},
                     "error: lathe quantize: --data is required\n"
                     "hint: see 'lathe help quantize'\n");
+  check_usage_error(
+      {"quantize", "m.onnx", "--scheme", "fp16", "--per-tensor", "-o", "q"},
+      "error: --per-tensor: --scheme fp16 has no such option\n"
+      "hint: see 'lathe list passes' for what float16 takes\n");
   check_usage_error({"quantize", "m.onnx", "--data", "synthetic"},
                     "error: lathe quantize: --output is required\n"
                     "hint: see 'lathe help quantize'\n");
@@ -99,11 +103,12 @@ TEST_CASE("wrong flags say what was found and expected") {
   check_usage_error(
       {"bench", "m.onnx", "--input-shape", "x:1", "--input-shape", "x:2"},
       "error: --input-shape: input 'x' is given twice\n");
-  check_usage_error({"list", "pases"},
-                    "error: lathe list: unknown kind 'pases'; did you mean "
-                    "'passes'?\n"
-                    "hint: the kinds are passes, recipes, gates, devices, "
-                    "formats, models, aten, operators, commands, kinds\n");
+  check_usage_error(
+      {"list", "pases"},
+      "error: lathe list: unknown kind 'pases'; did you mean "
+      "'passes'?\n"
+      "hint: the kinds are passes, recipes, gates, devices, "
+      "formats, models, aten, observers, operators, commands, kinds\n");
 }
 
 TEST_CASE("with --json an error is one line of JSON") {
@@ -176,8 +181,9 @@ TEST_CASE("lists come from the tables") {
   const auto passes = run_lathe({"list", "passes"});
   CHECK(passes.code == 0);
   CHECK(passes.out.find("quantize_static") != std::string::npos);
-  for (const char* kind : {"recipes", "gates", "devices", "formats", "models",
-                           "aten", "operators", "commands", "kinds"}) {
+  for (const char* kind :
+       {"recipes", "gates", "devices", "formats", "models", "aten", "observers",
+        "operators", "commands", "kinds"}) {
     const auto result = run_lathe({"list", kind, "--json"});
     CAPTURE(kind);
     REQUIRE(result.code == 0);

@@ -47,18 +47,29 @@ OpenedDevice open_named(const std::string& device, int threads) {
   if (is_file_name(device)) {
     auto file = std::make_shared<const DeviceFile>(read_device_file(device));
     return {std::make_unique<Estimator>(file, threads), "the profile " + device,
-            device, is_here(file->device)};
+            device, is_here(file->device), integer_traits(file->device)};
   }
-  if (const EmbeddedProfile* profile = find_embedded(device))
-    return {std::make_unique<Estimator>(open_embedded(*profile), threads),
+  if (const EmbeddedProfile* profile = find_embedded(device)) {
+    const SharedFile file = open_embedded(*profile);
+    return {std::make_unique<Estimator>(file, threads),
             "the embedded profile",
-            {}};
+            {},
+            /*of_this_machine=*/false,
+            integer_traits(file->device)};
+  }
   const auto rows = device_rows();
   const bool analytic =
       std::any_of(rows.begin(), rows.end(),
                   [&](const DeviceRow& row) { return row.name == device; });
-  if (analytic)
-    return {make_roofline(device, threads), "the embedded profile", {}};
+  if (analytic) {
+    const DeviceProfile& profile = find_device_profile(device);
+    const bool x86 = profile.architecture == "x86-64";
+    return {make_roofline(device, threads),
+            "the embedded profile",
+            {},
+            /*of_this_machine=*/false,
+            DeviceTraits{device, x86, x86 && !profile.vnni}};
+  }
   std::vector<std::string> names;
   for (const DeviceRow& row : rows) names.push_back(row.name);
   throw Error(ErrorKind::kUsage, "--device",
@@ -130,7 +141,23 @@ fs::path stored_device_file() {
 }
 
 OpenedDevice open_device(const std::string& device, int threads) {
-  return device.empty() ? open_default(threads) : open_named(device, threads);
+  if (!device.empty()) return open_named(device, threads);
+  OpenedDevice opened = open_default(threads);
+  opened.traits = integer_traits(describe_device());
+  return opened;
+}
+
+std::optional<DeviceTraits> integer_traits(const DeviceDescription& device) {
+  const auto& sets = device.instruction_sets;
+  auto has = [&](const char* set) {
+    return std::find(sets.begin(), sets.end(), set) != sets.end();
+  };
+  if (device.architecture == "arm64")
+    return DeviceTraits{device.name, /*unsigned_activations=*/false,
+                        /*pairs_saturate=*/false};
+  if (device.architecture != "x86-64" || sets.empty()) return std::nullopt;
+  return DeviceTraits{device.name, /*unsigned_activations=*/true,
+                      !has("avx512_vnni") && !has("avx_vnni")};
 }
 
 }  // namespace lathe::latency

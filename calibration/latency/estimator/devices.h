@@ -3,9 +3,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "calibration/latency/probe/measurements.h"
+#include "passes/device_traits.h"
 #include "passes/latency_model.h"
 
 namespace lathe::latency {
@@ -31,7 +34,14 @@ struct OpenedDevice {
   std::filesystem::path file;  // empty: embedded
   // The file was measured on a processor with a runtime like this machine's.
   bool of_this_machine = false;
+  // Of the device; without a name, of this machine. nullopt: the profile does
+  // not say what they follow from.
+  std::optional<DeviceTraits> traits = std::nullopt;
 };
+
+// What follows for quantization from a processor's instruction sets; nullopt
+// for an architecture that nothing is known of, and for x86-64 without any.
+std::optional<DeviceTraits> integer_traits(const DeviceDescription& device);
 
 // `device`: a profile's file or the name of an embedded one; empty: the stored
 // one, else the embedded default. Errors: kUsage with the nearest name for an

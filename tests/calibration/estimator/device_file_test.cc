@@ -81,6 +81,34 @@ TEST_CASE("devices: without a stored profile the embedded default answers") {
   CHECK(device.model->calibrated());
   // More threads than were measured: the analytic profile, not an error.
   CHECK_FALSE(open_device("", 64).model->calibrated());
+  // What is quantized for no device in particular runs here.
+  CHECK(device.traits->name == describe_device().name);
+}
+
+TEST_CASE("devices: what quantization needs to know of a processor") {
+  auto traits = [](const char* architecture, std::vector<std::string> sets) {
+    DeviceDescription device;
+    device.name = "made up";
+    device.architecture = architecture;
+    device.instruction_sets = std::move(sets);
+    return integer_traits(device);
+  };
+  CHECK(traits("x86-64", {"avx2", "avx512f"})->pairs_saturate);
+  CHECK(traits("x86-64", {"avx2"})->unsigned_activations);
+  CHECK_FALSE(traits("x86-64", {"avx512_vnni", "avx512f"})->pairs_saturate);
+  CHECK_FALSE(traits("x86-64", {"avx2", "avx_vnni"})->pairs_saturate);
+  CHECK_FALSE(traits("arm64", {})->unsigned_activations);
+  CHECK_FALSE(traits("arm64", {"asimd"})->pairs_saturate);
+  CHECK(traits("arm64", {})->name == "made up");
+  CHECK_FALSE(traits("x86-64", {}).has_value());
+  CHECK_FALSE(traits("riscv64", {"v"}).has_value());
+  // Embedded and analytic profiles.
+  CHECK_FALSE(open_device("x86-64-avx512-vnni", 1).traits->pairs_saturate);
+  CHECK(open_device("x86-64-avx2", 1).traits->pairs_saturate);
+  CHECK(open_device("x86-64-avx2", 1).traits->name == "x86-64-avx2");
+  CHECK_FALSE(open_device("arm64-neon-dotprod", 1).traits->pairs_saturate);
+  CHECK_FALSE(
+      open_device("arm64-neon-dotprod", 1).traits->unsigned_activations);
 }
 
 TEST_CASE("devices: a file of this machine says so, another's does not") {

@@ -12,22 +12,12 @@
 #include "passes/io/onnx/onnx.h"
 #include "passes/rewrite/rewrite.h"
 #include "tests/passes/quantize/noise.h"
+#include "tests/passes/quantize/runtime_support.h"
 #include "tests/passes/quantize/support.h"
 #include "tests/support/shared.h"
 
 namespace lathe::quantize::test {
 namespace {
-
-double sqnr_db(const ir::Tensor& expected, const ir::Tensor& found) {
-  auto e = expected.to_doubles(), f = found.to_doubles();
-  REQUIRE(e.size() == f.size());
-  double signal = 0, noise = 1e-30;
-  for (size_t i = 0; i < e.size(); ++i) {
-    signal += e[i] * e[i];
-    noise += (e[i] - f[i]) * (e[i] - f[i]);
-  }
-  return 10 * std::log10(signal / noise);
-}
 
 struct Measured {
   PassResult result;

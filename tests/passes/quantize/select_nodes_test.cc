@@ -213,7 +213,8 @@ graph {
     FAIL("no error");
   } catch (const Error& error) {
     CHECK(std::string(error.what()) ==
-          "quantize_static: activation type is int32, expected uint8 or int8");
+          "quantize_static: activation type is int32, expected uint8, int8, "
+          "uint16 or int16");
   }
 }
 

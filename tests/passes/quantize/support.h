@@ -63,18 +63,25 @@ struct Outcome {
   }
 };
 
-inline Outcome quantize_text(const std::string& text,
-                             std::map<std::string, Range> ranges = {},
-                             QuantizeOptions options = {}) {
+// The pass on a model in text form.
+inline Outcome run_text(const std::string& text, std::unique_ptr<Pass> pass,
+                        std::map<std::string, Range> ranges = {}) {
   Outcome outcome{ir::parse_text(text), {}, {}};
   FixedRanges collector(std::move(ranges));
   PassContext context;
   context.ranges = &collector;
   std::vector<std::unique_ptr<Pass>> passes;
-  passes.push_back(make_quantize_static(std::move(options)));
+  passes.push_back(std::move(pass));
   outcome.result = run_passes(outcome.model, passes, context);
   outcome.asked = collector.asked;
   return outcome;
+}
+
+inline Outcome quantize_text(const std::string& text,
+                             std::map<std::string, Range> ranges = {},
+                             QuantizeOptions options = {}) {
+  return run_text(text, make_quantize_static(std::move(options)),
+                  std::move(ranges));
 }
 
 }  // namespace lathe::quantize::test

@@ -1,0 +1,34 @@
+// Which products can have their weights quantized by blocks.
+#pragma once
+
+#include <vector>
+
+#include "passes/ir/graph.h"
+#include "passes/pass.h"
+#include "passes/quantize/quantize.h"
+
+namespace lathe::quantize {
+
+// y = x W for MatMul and Gemm; rows of W for Gather.
+struct WeightSite {
+  ir::Node* node = nullptr;
+  ir::Value* weights = nullptr;
+  // The weights are stored as [columns, depth]: Gemm with transB, Gather.
+  bool transposed = false;
+  bool table = false;  // a Gather
+
+  int64_t depth() const { return weights->tensor().dims()[transposed ? 1 : 0]; }
+  int64_t columns() const {
+    return weights->tensor().dims()[transposed ? 0 : 1];
+  }
+};
+
+struct WeightSites {
+  std::vector<WeightSite> sites;  // in the order of the graph
+  std::vector<Remark> remarks;    // one for each compute node left alone
+};
+
+WeightSites find_weight_sites(const ir::Model& model,
+                              const WeightOptions& options);
+
+}  // namespace lathe::quantize
