@@ -1,5 +1,6 @@
 #include "passes/exec/program.h"
 
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <malloc.h>
 
 #include <algorithm>
@@ -28,10 +29,10 @@ void check_device(at::Device device) {
     throw_unsupported(
         where, "the linked LibTorch has no CUDA, or finds no device",
         "use the CPU, or link a LibTorch that was built for CUDA");
-  const auto count = at::detail::getCUDAHooks().getNumGPUs();
+  const int count = c10::impl::getDeviceGuardImpl(device.type())->deviceCount();
   if (device.has_index() && device.index() >= count)
     throw_unsupported(where,
-                      "there are " + std::to_string(count) + " CUDA devices");
+                      "LibTorch finds " + std::to_string(count) + " of them");
 }
 
 // Every step frees what the next one takes again. glibc would give it back to

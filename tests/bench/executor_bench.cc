@@ -220,7 +220,8 @@ int run(int argc, char** argv) {
   app.add_option("--batch", options.batch, "images a step");
   app.add_option("--rounds", options.rounds, "of both, in turns");
   app.add_option("--segments", options.segments,
-                 "of gradient checkpointing; -1: by the network's size");
+                 "of gradient checkpointing; -1: by the network's size, 0: "
+                 "none");
   CLI11_PARSE(app, argc, argv);
   at::set_num_threads(options.threads);
   try {
@@ -264,7 +265,9 @@ int run(int argc, char** argv) {
       step(sparing_sgd, [&] { return sparing->run({{"x", x}})[0]; });
     };
     compare("training", options.rounds, mine, "by hand", hand);
-    compare("checkpoints", options.rounds, with_checkpoints, "without", mine);
+    const bool checkpointed = options.segments < 0 || options.segments > 1;
+    if (checkpointed)
+      compare("checkpoints", options.rounds, with_checkpoints, "without", mine);
     const auto mebibytes = [](const std::function<void()>& run) {
       return static_cast<double>(test::most_live_bytes(run)) / (1 << 20);
     };

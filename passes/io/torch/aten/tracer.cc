@@ -14,13 +14,51 @@ constexpr int kMaxViewDepth = 1000;
 // Operators whose result shares its argument's memory, and how that argument
 // is called in their schema.
 bool makes_view(const std::string& name) {
-  static const std::set<std::string> kViews{
-      "view",      "reshape", "_unsafe_view", "flatten",   "unflatten",
-      "unsqueeze", "squeeze", "transpose",    "swapaxes",  "swapdims",
-      "t",         "permute", "movedim",      "moveaxis",  "select",
-      "slice",     "narrow",  "expand",       "expand_as", "view_as",
-      "split",     "chunk",   "unbind",       "diagonal",  "split_with_sizes",
-      "numpy_T",   "mT",      "detach",       "alias",     "contiguous"};
+  static const std::set<std::string> kViews{"view",
+                                            "reshape",
+                                            "_unsafe_view",
+                                            "flatten",
+                                            "unflatten",
+                                            "unsqueeze",
+                                            "squeeze",
+                                            "transpose",
+                                            "swapaxes",
+                                            "swapdims",
+                                            "t",
+                                            "permute",
+                                            "movedim",
+                                            "moveaxis",
+                                            "select",
+                                            "slice",
+                                            "narrow",
+                                            "expand",
+                                            "expand_as",
+                                            "view_as",
+                                            "split",
+                                            "chunk",
+                                            "unbind",
+                                            "diagonal",
+                                            "split_with_sizes",
+                                            "numpy_T",
+                                            "mT",
+                                            "detach",
+                                            "alias",
+                                            "contiguous",
+                                            "mH",
+                                            "adjoint",
+                                            "tensor_split",
+                                            "hsplit",
+                                            "vsplit",
+                                            "dsplit",
+                                            "ravel",
+                                            "broadcast_to",
+                                            "unfold",
+                                            "reshape_as",
+                                            "as_strided",
+                                            "matrix_H",
+                                            "atleast_1d",
+                                            "atleast_2d",
+                                            "atleast_3d"};
   return kViews.contains(name);
 }
 
@@ -140,7 +178,8 @@ Value* Tracer::into_base(const Cell& view, Value* base, Value* value) {
       if (selects)
         to = from == -1 ? INT64_MAX : from + 1;
       else if (!length.is_none())
-        to = from + length.integer;
+        to = from < 0 && from + length.integer == 0 ? INT64_MAX
+                                                    : from + length.integer;
       else if (!end.is_none())
         to = end.integer;
       const auto size = builder_.known_dim(base, axis);
@@ -196,6 +235,18 @@ void Tracer::write(const Argument& tensor, Value* value) {
   write_cell(tensor.cell, content);
 }
 
+// Operators that give a view where they can and copy where they cannot:
+// memory whose order changed since the tensor was made.
+bool Tracer::copies(const std::string& name, const Cell& base) {
+  if (name != "contiguous" && name != "reshape" && name != "flatten")
+    return false;
+  for (const Cell* cell = &base; cell->base; cell = cell->base.get())
+    for (const char* reorders : {"permute", "transpose", "t", "expand", "mT",
+                                 "numpy_T", "movedim", "swapaxes"})
+      if (cell->view_name == reorders) return true;
+  return false;
+}
+
 Arguments Tracer::wrap_results(Arguments results, const std::string& name,
                                const std::string& overload,
                                const NamedArguments& arguments) {
@@ -204,15 +255,22 @@ Arguments Tracer::wrap_results(Arguments results, const std::string& name,
   if (makes_view(name) && !arguments.empty() &&
       arguments.front().second.is_tensor()) {
     base = arguments.front().second.cell;
+    if (base && copies(name, *base)) base = nullptr;
     base_argument = arguments.front().first;
   }
   NamedArguments rest(arguments.begin() + (arguments.empty() ? 0 : 1),
                       arguments.end());
+  // to(…, copy=True) and contiguous() of reordered memory give a new tensor.
+  bool copied = false;
+  for (const auto& [key, argument] : arguments) {
+    copied = copied || (key == "copy" && argument.integer != 0);
+    copied = copied || (argument.cell && copies(name, *argument.cell));
+  }
   auto wrap_one = [&](Argument& result, size_t item) {
     if (!result.is_tensor()) return;
     for (const auto& [key, argument] : arguments)
       if (argument.is_tensor() && argument.cell && may_return_self(name) &&
-          argument.value == result.value) {
+          !copied && argument.value == result.value) {
         result.cell = argument.cell;
         return;
       }
@@ -241,7 +299,12 @@ Arguments Tracer::wrap_results(Arguments results, const std::string& name,
 
 Arguments Tracer::call(const std::string& name, const std::string& overload,
                        NamedArguments arguments) {
-  for (auto& [key, argument] : arguments) argument = refreshed(argument);
+  for (auto& [key, argument] : arguments) {
+    argument = refreshed(argument);
+    if (key == "out" && !argument.is_none())
+      builder_.fail("aten::" + name + " writes into its argument 'out'",
+                    "use the result instead");
+  }
   const bool in_place = is_in_place(name) && !find_aten(name);
   const std::string pure = in_place ? name.substr(0, name.size() - 1) : name;
   const AtenRow* row = find_aten(pure);

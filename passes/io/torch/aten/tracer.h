@@ -65,6 +65,7 @@ class Tracer {
  private:
   ir::Value* current(const std::shared_ptr<Cell>& cell);
   void remember(const std::shared_ptr<Cell>& cell);
+  static bool copies(const std::string& name, const Cell& base);
   ir::Value* into_base(const Cell& view, ir::Value* base, ir::Value* value);
   Arguments wrap_results(Arguments results, const std::string& name,
                          const std::string& overload,

@@ -24,7 +24,7 @@ std::vector<Item> sliced(const std::vector<Item>& items, int64_t start,
   start = std::clamp<int64_t>(start, 0, count);
   end = std::clamp<int64_t>(end, 0, count);
   std::vector<Item> part;
-  for (int64_t i = start; i < end; i += std::max<int64_t>(step, 1))
+  for (int64_t i = start; i < end; i += step)
     part.push_back(items[static_cast<size_t>(i)]);
   return part;
 }
@@ -55,7 +55,9 @@ void ScriptImporter::run_dict(jit::Node* node, Frame& frame) {
 
 void ScriptImporter::run_unpack(jit::Node* node, Frame& frame) {
   const Item container = in(node, frame, 0);
-  if (!container.is_sequence() || container.list->stacked ||
+  if (container.list && container.list->stacked)
+    fail("a list that a loop fills is unpacked");
+  if (!container.is_sequence() ||
       container.list->items.size() != node->outputs().size())
     throw Raised{"expected " + std::to_string(node->outputs().size()) +
                  " values to unpack"};
@@ -90,6 +92,8 @@ void ScriptImporter::run_get_item(jit::Node* node, Frame& frame) {
   if (!container.list) fail("an element is taken of " + describe(container));
   const std::vector<Item>& items = container.list->items;
   if (container.kind == Item::Kind::kDict) {
+    if (!key.is_constant())
+      fail("a dict is read by a key that depends on data");
     for (size_t i = 0; i + 1 < items.size(); i += 2)
       if (same(items[i], key)) return set(node, frame, items[i + 1]);
     throw Raised{"a dict lacks the key that is read"};
@@ -109,6 +113,8 @@ void ScriptImporter::run_set_item(jit::Node* node, Frame& frame) {
   const Item container = in(node, frame, 0), key = in(node, frame, 1);
   if (!container.list || container.list->depth != depth())
     fail("a container made outside of a branch is changed inside it");
+  if (!key.is_constant())
+    fail("a container is changed at a key that depends on data");
   std::vector<Item>& items = container.list->items;
   if (container.kind == Item::Kind::kDict) {
     for (size_t i = 0; i + 1 < items.size(); i += 2)
@@ -146,7 +152,7 @@ void ScriptImporter::run_append(jit::Node* node, Frame& frame) {
   for (Appended& appended : loop_appends_.back().second)
     if (appended.list == container.list)
       fail("two elements are appended to a list in one iteration of a loop");
-  loop_appends_.back().second.push_back({container.list, value, 1});
+  loop_appends_.back().second.push_back({container.list, value});
 }
 
 void ScriptImporter::run_len(jit::Node* node, Frame& frame) {
@@ -173,7 +179,12 @@ void ScriptImporter::run_len(jit::Node* node, Frame& frame) {
 
 void ScriptImporter::run_contains(jit::Node* node, Frame& frame) {
   const Item container = in(node, frame, 0), key = in(node, frame, 1);
+  if (container.list && container.list->stacked)
+    fail(
+        "whether a list that a loop fills contains something is not "
+        "translated");
   if (container.kind == Item::Kind::kDict) {
+    if (!key.is_constant()) fail("whether a dict has a key depends on data");
     bool found = false;
     for (size_t i = 0; i + 1 < container.list->items.size(); i += 2)
       found = found || same(container.list->items[i], key);
@@ -188,8 +199,10 @@ void ScriptImporter::run_contains(jit::Node* node, Frame& frame) {
     if (key.plain.value && key.plain.value->is_graph_input() &&
         item.is_constant())
       compared_with_[key.plain.value->name()].insert(item.plain.integer);
-    ir::Value* equal = builder_.op("Equal", {builder_.int_scalar(key.plain),
-                                             builder_.int_scalar(item.plain)});
+    const ir::DataType type = builder_.result_type({&key.plain, &item.plain});
+    ir::Value* equal =
+        builder_.op("Equal", {builder_.as_tensor(key.plain, type),
+                              builder_.as_tensor(item.plain, type)});
     any = any ? builder_.op("Or", {any, equal}) : equal;
   }
   set(node, frame,
@@ -229,6 +242,20 @@ bool ScriptImporter::run_on_stacked(jit::Node* node, Frame& frame) {
   return true;
 }
 
+bool ScriptImporter::slice_list(jit::Node* node, Frame& frame,
+                                const std::vector<Item>& items) {
+  for (size_t i = 1; i < 4; ++i)
+    if (!in(node, frame, i).is_constant())
+      fail("a list is sliced by a number that depends on data");
+  const int64_t step = int_or(in(node, frame, 3), 1);
+  if (step < 1) fail("a list is sliced with a step below 1");
+  set(node, frame,
+      Item::list_of(sliced(items, int_or(in(node, frame, 1), 0),
+                           int_or(in(node, frame, 2), INT64_MAX), step),
+                    depth()));
+  return true;
+}
+
 // Whether two lists are equal (or differ), as far as numbers tell.
 Item ScriptImporter::compared_lists(const std::vector<Item>& a,
                                     const std::vector<Item>& b, bool equal) {
@@ -241,8 +268,10 @@ Item ScriptImporter::compared_lists(const std::vector<Item>& a,
     if (!a[i].is_number() || !b[i].is_number())
       fail("lists of " + describe(a[i]) + " and " + describe(b[i]) +
            " are compared");
-    ir::Value* one = builder_.op("Equal", {builder_.int_scalar(a[i].plain),
-                                           builder_.int_scalar(b[i].plain)});
+    const ir::DataType type = builder_.result_type({&a[i].plain, &b[i].plain});
+    ir::Value* one =
+        builder_.op("Equal", {builder_.as_tensor(a[i].plain, type),
+                              builder_.as_tensor(b[i].plain, type)});
     all = all ? builder_.op("And", {all, one}) : one;
   }
   if (!all) return truth(equal);
@@ -273,15 +302,19 @@ bool ScriptImporter::run_on_list(jit::Node* node, Frame& frame) {
     return give(std::move(items));
   }
   if (name == "mul" && in(node, frame, 1).is_constant()) {
+    constexpr int64_t kMaxItems = 1'000'000;
+    const int64_t times = in(node, frame, 1).plain.integer;
+    if (times >
+        kMaxItems / std::max<int64_t>(static_cast<int64_t>(items.size()), 1))
+      fail("a list of more than " + std::to_string(kMaxItems) +
+           " elements is made");
     std::vector<Item> repeated;
     for (int64_t i = 0; i < in(node, frame, 1).plain.integer; ++i)
       repeated.insert(repeated.end(), items.begin(), items.end());
     return give(std::move(repeated));
   }
   if (name == "slice" && node->inputs().size() == 4)
-    return give(sliced(items, int_or(in(node, frame, 1), 0),
-                       int_or(in(node, frame, 2), INT64_MAX),
-                       int_or(in(node, frame, 3), 1)));
+    return slice_list(node, frame, items);
   if (name == "list" || name == "copy") return give(std::move(items));
   if ((name == "eq" || name == "ne") && second_list) {
     set(node, frame,
@@ -293,6 +326,9 @@ bool ScriptImporter::run_on_list(jit::Node* node, Frame& frame) {
   if (!changes) return false;
   if (list.list->depth != depth())
     fail("a list made outside of a branch is changed inside it");
+  if ((name == "insert" || (name == "pop" && node->inputs().size() > 1)) &&
+      !in(node, frame, 1).is_constant())
+    fail("a list is changed at a place that depends on data");
   std::vector<Item>& own = list.list->items;
   for (const jit::Value* output : node->outputs()) frame[output] = list;
   if (name == "clear") {

@@ -90,8 +90,26 @@ Item ScriptImporter::merge(const Item& a, const Item& b, Merge& into) {
                                 &item.plain.value->graph() == into.graphs[1]);
   };
   if (same(a, b) && !inside(a) && a.plain.value == b.plain.value) return a;
-  if (a.kind == Item::Kind::kUninitialized && !b.is_tensor()) return b;
-  if (b.kind == Item::Kind::kUninitialized && !a.is_tensor()) return a;
+  // One tensor that both write to in place: what it holds then is `written`.
+  if (a.is_tensor() && b.is_tensor() && a.plain.cell &&
+      a.plain.cell == b.plain.cell)
+    return a;
+  // Never used, but the other branch has one: any value of its kind will do.
+  const bool a_lacks = a.kind == Item::Kind::kUninitialized,
+             b_lacks = b.kind == Item::Kind::kUninitialized;
+  const Item& there = a_lacks ? b : a;
+  if ((a_lacks || b_lacks) && !there.is_tensor()) {
+    if (there.list && !there.list->stacked) {
+      std::vector<Item> items;
+      for (const Item& item : there.list->items)
+        items.push_back(a_lacks ? merge(a, item, into) : merge(item, b, into));
+      return Item::list_of(std::move(items), depth(), there.kind);
+    }
+    if (!there.is_number() || there.is_constant()) return there;
+    Item zero = Item::of(Argument::of_int(0));
+    zero.plain.kind = there.plain.kind;
+    return a_lacks ? merge(zero, there, into) : merge(there, zero, into);
+  }
   if (a.kind == b.kind && a.list && b.list && !a.list->stacked &&
       !b.list->stacked && a.list->items.size() == b.list->items.size()) {
     std::vector<Item> items;
@@ -116,7 +134,6 @@ Item ScriptImporter::merge(const Item& a, const Item& b, Merge& into) {
                           ? DataType::kBool
                           : DataType::kInt64);
     } else if (item.kind == Item::Kind::kUninitialized) {
-      // Never used, but the other branch has one.
       values[i] = builder_.scalar(builder_.elem(items[1 - i]->plain.value), 0);
     } else {
       fail("the branches of an If that depends on data give " + describe(a) +
@@ -212,6 +229,11 @@ void ScriptImporter::run_if(jit::Node* node, Frame& frame) {
         sides[i] = found == branches[i].attributes.end()
                        ? settled(attributes_[key])
                        : found->second;
+        // Left as it was, but written to in place.
+        if (found == branches[i].attributes.end())
+          for (const auto& [cell, value] : branches[i].written)
+            if (sides[i].is_tensor() && sides[i].plain.cell == cell)
+              sides[i].plain.value = value;
       }
       attributes.emplace(key, merge(sides[0], sides[1], into));
     }

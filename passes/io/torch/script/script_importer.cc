@@ -159,6 +159,7 @@ void ScriptImporter::add_outputs(const Item& result, const std::string& name) {
 void ScriptImporter::add_state_outputs() {
   program_outputs_ = builder_.main_graph().outputs().size();
   for (const auto& [key, original] : originals_) {
+    if (created_ids_.contains(key.first)) continue;
     const Item& now = attributes_[key];
     const bool written =
         now.is_tensor() && tracer_.read(now.plain) != original.value;

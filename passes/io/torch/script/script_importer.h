@@ -126,10 +126,12 @@ class ScriptImporter {
   void run_list_add(torch::jit::Node*, Frame&);
   bool run_on_stacked(torch::jit::Node*, Frame&);
   bool run_on_list(torch::jit::Node*, Frame&);
+  bool slice_list(torch::jit::Node*, Frame&, const std::vector<Item>& items);
   Item compared_lists(const std::vector<Item>& a, const std::vector<Item>& b,
                       bool equal);
 
   // --- script_scalars.cc: numbers and what is asked of tensors ---
+  ir::Value* tensor_in(torch::jit::Node*, Frame&, size_t i);
   void run_size(torch::jit::Node*, Frame&);
   void run_dim(torch::jit::Node*, Frame&);
   void run_numel(torch::jit::Node*, Frame&);
@@ -193,6 +195,10 @@ class ScriptImporter {
   std::vector<State> state_outputs_;
 
   std::unordered_map<const void*, size_t> objects_;
+  // Objects that the program makes: no state, and kept so that no address
+  // comes again.
+  std::vector<c10::IValue> created_;
+  std::set<size_t> created_ids_;
   std::map<Key, Item> attributes_;
   struct Original {
     std::string path;
@@ -210,7 +216,6 @@ class ScriptImporter {
   struct Appended {
     std::shared_ptr<ItemList> list;
     ir::Value* value = nullptr;
-    int count = 0;
   };
   std::vector<std::pair<size_t, std::vector<Appended>>> loop_appends_;
 };

@@ -31,6 +31,17 @@ ir::ValueType widened(ir::ValueType before, const ir::ValueType& after) {
   return before;
 }
 
+// The same but for tensors and numbers, which a loop can carry.
+bool same_frame(const Item& a, const Item& b) {
+  const bool leaf_a = a.is_tensor() || a.is_number();
+  const bool leaf_b = b.is_tensor() || b.is_number();
+  if (leaf_a || leaf_b) return leaf_a && leaf_b;
+  if (a.list && b.list && a.kind == b.kind && !a.list->stacked &&
+      !b.list->stacked)
+    return std::ranges::equal(a.list->items, b.list->items, same_frame);
+  return same(a, b);
+}
+
 bool is_true(const Item& item) {
   return item.is_constant() && item.plain.integer != 0;
 }
@@ -70,6 +81,7 @@ void ScriptImporter::emit_loop(jit::Node* node, Frame& frame, const Item& trips,
   for (const Item* item : inputs) states.push_back(start_of(*item));
   std::vector<Key> keys;
   std::vector<std::shared_ptr<aten::Cell>> cells;
+  std::vector<Carried> key_states, cell_states;
   const size_t plain = states.size();
 
   struct Followed {
@@ -77,6 +89,8 @@ void ScriptImporter::emit_loop(jit::Node* node, Frame& frame, const Item& trips,
     std::vector<Appended> appended;
     ir::Node* loop = nullptr;
     ir::Graph* body = nullptr;
+    // Of the carried tensors, as the body sees them.
+    std::vector<std::shared_ptr<aten::Cell>> given;
   };
   auto follow = [&]() {
     Followed result;
@@ -91,8 +105,9 @@ void ScriptImporter::emit_loop(jit::Node* node, Frame& frame, const Item& trips,
     };
     Value* iteration = add_input("iteration", scalar_type(DataType::kInt64));
     add_input("condition", scalar_type(DataType::kBool));
-    for (Carried& state : states)
-      if (state.varies) state.input = add_input("carried", state.type);
+    for (std::vector<Carried>* list : {&states, &key_states, &cell_states})
+      for (Carried& state : *list)
+        if (state.varies) state.input = add_input("carried", state.type);
     std::vector<Item> given;
     for (const Item& item : carried) given.push_back(settled(item));
     std::vector<Item*> given_leaves;
@@ -102,8 +117,10 @@ void ScriptImporter::emit_loop(jit::Node* node, Frame& frame, const Item& trips,
                  ? Item::of(tracer_.wrap(state.input))
                  : Item::of(Argument::computed(state.kind, state.input));
     };
-    for (size_t i = 0; i < given_leaves.size(); ++i)
+    for (size_t i = 0; i < given_leaves.size(); ++i) {
       if (states[i].varies) *given_leaves[i] = as_item(states[i]);
+      result.given.push_back(given_leaves[i]->plain.cell);
+    }
     frame[block->inputs()[0]] =
         Item::of(Argument::computed(Argument::Kind::kInt, iteration));
     for (size_t i = 0; i < given.size(); ++i)
@@ -111,54 +128,88 @@ void ScriptImporter::emit_loop(jit::Node* node, Frame& frame, const Item& trips,
     loop_appends_.push_back({depth() + 1, {}});
     result.branch = run_branch(block, frame, body, [&] {
       for (size_t i = 0; i < keys.size(); ++i)
-        attributes_[keys[i]] = as_item(states[plain + i]);
+        attributes_[keys[i]] = as_item(key_states[i]);
       for (size_t i = 0; i < cells.size(); ++i)
-        tracer_.write_cell(cells[i], states[plain + keys.size() + i].input);
+        tracer_.write_cell(cells[i], cell_states[i].input);
     });
     result.appended = std::move(loop_appends_.back().second);
     loop_appends_.pop_back();
     return result;
   };
 
-  Followed trial = follow();
-  if (!trial.branch.alive)
-    fail("the body of a loop always raises: " + trial.branch.raised);
-  // Leaves that an iteration gives back unchanged are no state.
   auto output_leaves = [&](Branch& branch) {
     std::vector<Item*> out;
     for (size_t i = 1; i < branch.outputs.size(); ++i)
       leaves(branch.outputs[i], out);
     return out;
   };
-  std::vector<Item*> after = output_leaves(trial.branch);
-  if (after.size() != plain)
-    fail("a loop carries containers whose size changes");
-  for (size_t i = 0; i < plain; ++i) {
-    Carried& state = states[i];
-    if (after[i]->plain.value == state.input ||
-        (same(*after[i], *inputs[i]) && !after[i]->plain.value))
-      state.varies = false;
-    else if (after[i]->plain.value)
-      state.type = widened(state.type, after[i]->plain.value->type);
+  // Takes over what an iteration shows of a carried value's type.
+  auto widen = [](Carried& state, const ir::ValueType& after) {
+    ir::ValueType wider = widened(state.type, after);
+    const bool changed = ir::to_string(wider) != ir::to_string(state.type);
+    state.type = std::move(wider);
+    return changed;
+  };
+  // Learns from an iteration what the loop carries; false: nothing new.
+  auto learn = [&](Followed& followed, bool first) {
+    bool changed = first;
+    for (size_t i = 0; i < carried.size(); ++i)
+      if (!same_frame(carried[i], followed.branch.outputs[i + 1]))
+        fail("a loop carries " + describe(carried[i]) +
+             " that is no tensor or number and changes");
+    const std::vector<Item*> after = output_leaves(followed.branch);
+    for (size_t i = 0; i < plain; ++i) {
+      Carried& state = states[i];
+      const Item& item = *after[i];
+      const bool constant = !item.plain.value && same(item, *inputs[i]);
+      if (first && (item.plain.value == state.input || constant)) {
+        state.varies = false;
+      } else if (!state.varies) {
+        state.varies = !same(item, *inputs[i]);
+        changed = changed || state.varies;
+      } else if (item.plain.value && widen(state, item.plain.value->type)) {
+        changed = true;
+      }
+    }
+    for (const auto& [key, item] : followed.branch.attributes) {
+      if (!item.is_tensor() && !item.is_number())
+        fail("a loop changes attribute '" + key.second + "', " +
+             describe(item));
+      size_t at =
+          static_cast<size_t>(std::ranges::find(keys, key) - keys.begin());
+      if (at == keys.size()) {
+        keys.push_back(key);
+        key_states.push_back(start_of(attributes_[key]));
+        changed = true;
+      }
+      if (item.plain.value && widen(key_states[at], item.plain.value->type))
+        changed = true;
+    }
+    for (const auto& [cell, value] : followed.branch.written) {
+      size_t at =
+          static_cast<size_t>(std::ranges::find(cells, cell) - cells.begin());
+      if (at == cells.size()) {
+        cells.push_back(cell);
+        Carried state;
+        state.start = cell->value;
+        state.type = cell->value->type;
+        cell_states.push_back(std::move(state));
+        changed = true;
+      }
+      if (widen(cell_states[at], value->type)) changed = true;
+    }
+    return changed;
+  };
+  constexpr int kMaxRounds = 12;
+  Followed real;
+  for (int round = 0;; ++round) {
+    real = follow();
+    if (!real.branch.alive)
+      fail("the body of a loop always raises: " + real.branch.raised);
+    if (!learn(real, round == 0)) break;
+    if (round == kMaxRounds) fail("what a loop carries does not settle");
+    builder_.discard(real.loop);
   }
-  for (const auto& [key, item] : trial.branch.attributes) {
-    if (!item.is_tensor() && !item.is_number()) continue;
-    keys.push_back(key);
-    Carried state = start_of(attributes_[key]);
-    if (item.plain.value)
-      state.type = widened(state.type, item.plain.value->type);
-    states.push_back(std::move(state));
-  }
-  for (const auto& [cell, value] : trial.branch.written) {
-    cells.push_back(cell);
-    Carried state;
-    state.start = cell->value;
-    state.type = widened(cell->value->type, value->type);
-    states.push_back(std::move(state));
-  }
-  builder_.discard(trial.loop);
-
-  Followed real = follow();
   ir::Node* loop = real.loop;
   loop->name = builder_.graph().unique_name(
       builder_.scope.empty() ? "Loop" : builder_.scope + "/Loop");
@@ -175,28 +226,25 @@ void ScriptImporter::emit_loop(jit::Node* node, Frame& frame, const Item& trips,
     real.body->add_output(output);
   };
   give(builder_.as_tensor(real.branch.outputs.front().plain, DataType::kBool));
-  after = output_leaves(real.branch);
-  std::vector<Value*> ends;
-  for (const Item* item : after)
-    ends.push_back(item->is_tensor()
-                       ? item->plain.value
-                       : builder_.as_tensor(item->plain, DataType::kUndefined));
-  for (const Key& key : keys) {
-    const Item& item = real.branch.attributes.at(key);
-    ends.push_back(item.is_tensor()
-                       ? item.plain.value
-                       : builder_.as_tensor(item.plain, DataType::kUndefined));
-  }
-  for (const auto& cell : cells)
+  auto end_of = [&](const Item& item) {
+    return item.is_tensor()
+               ? item.plain.value
+               : builder_.as_tensor(item.plain, DataType::kUndefined);
+  };
+  auto carry = [&](Carried& state, Value* end) {
+    if (!state.varies) return;
+    loop_inputs.push_back(state.start);
+    give(end);
+    state.output = builder_.graph().append_output(loop, "Loop");
+    state.output->type = state.type;
+  };
+  const std::vector<Item*> after = output_leaves(real.branch);
+  for (size_t i = 0; i < plain; ++i) carry(states[i], end_of(*after[i]));
+  for (size_t i = 0; i < keys.size(); ++i)
+    carry(key_states[i], end_of(real.branch.attributes.at(keys[i])));
+  for (size_t i = 0; i < cells.size(); ++i)
     for (const auto& [written, value] : real.branch.written)
-      if (written == cell) ends.push_back(value);
-  for (size_t i = 0; i < states.size(); ++i) {
-    if (!states[i].varies) continue;
-    loop_inputs.push_back(states[i].start);
-    give(ends[i]);
-    states[i].output = builder_.graph().append_output(loop, "Loop");
-    states[i].output->type = states[i].type;
-  }
+      if (written == cells[i]) carry(cell_states[i], value);
   for (const Appended& appended : real.appended) {
     give(appended.value);
     appended.list->stacked = builder_.graph().append_output(loop, "Loop");
@@ -207,20 +255,23 @@ void ScriptImporter::emit_loop(jit::Node* node, Frame& frame, const Item& trips,
   loop->resize_inputs(loop_inputs.size());
   builder_.infer(*loop);
 
-  for (size_t i = 0; i < states.size(); ++i) {
+  auto result_of = [&](const Carried& state) {
+    return state.kind == Argument::Kind::kTensor
+               ? Item::of(tracer_.wrap(state.output))
+               : Item::of(Argument::computed(state.kind, state.output));
+  };
+  for (size_t i = 0; i < plain; ++i) {
     if (!states[i].varies) continue;
-    Value* output = states[i].output;
-    const Item item =
-        states[i].kind == Argument::Kind::kTensor
-            ? Item::of(tracer_.wrap(output))
-            : Item::of(Argument::computed(states[i].kind, output));
-    if (i < plain)
-      *inputs[i] = item;
-    else if (i < plain + keys.size())
-      attributes_[keys[i - plain]] = item;
+    const std::shared_ptr<aten::Cell> cell = inputs[i]->plain.cell;
+    if (cell && after[i]->plain.cell == real.given[i])
+      tracer_.write_cell(cell, states[i].output);  // changed in place
     else
-      tracer_.write_cell(cells[i - plain - keys.size()], output);
+      *inputs[i] = result_of(states[i]);
   }
+  for (size_t i = 0; i < keys.size(); ++i)
+    attributes_[keys[i]] = result_of(key_states[i]);
+  for (size_t i = 0; i < cells.size(); ++i)
+    tracer_.write_cell(cells[i], cell_states[i].output);
   for (size_t i = 0; i < carried.size(); ++i)
     frame[node->output(i)] = carried[i];
 }

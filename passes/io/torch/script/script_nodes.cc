@@ -209,7 +209,7 @@ Item ScriptImporter::attribute(const Item& object, const std::string& name) {
           builder_.main_graph().add_input(state.input, state.type)));
     }
   if (item.is_none()) item = constant_item(value, path);
-  originals_[key] = {path, item, item.plain.value};
+  originals_[key] = {path, settled(item), item.plain.value};
   attributes_[key] = item;
   return item;
 }
@@ -277,6 +277,8 @@ void ScriptImporter::run_create_object(jit::Node* node, Frame& frame) {
   item.kind = Item::Kind::kObject;
   item.constant = c10::ivalue::Object::create(c10::StrongTypePtr(nullptr, type),
                                               type->numAttributes());
+  created_.push_back(item.constant);
+  created_ids_.insert(key_of(item, "").first);
   set(node, frame, std::move(item));
 }
 

@@ -86,8 +86,16 @@ Item ScriptImporter::number_item(ir::Value* value, const c10::TypePtr& type) {
   return item;
 }
 
+ir::Value* ScriptImporter::tensor_in(jit::Node* node, Frame& frame, size_t i) {
+  const Item& item = in(node, frame, i);
+  if (!item.is_tensor())
+    fail(std::string(node->kind().toQualString()) + " is called on " +
+         describe(item) + ", expected a tensor");
+  return tracer_.read(item.plain);
+}
+
 void ScriptImporter::run_size(jit::Node* node, Frame& frame) {
-  ir::Value* value = tracer_.read(in(node, frame, 0).plain);
+  ir::Value* value = tensor_in(node, frame, 0);
   auto size_item = [&](int64_t axis) {
     Item item = Item::of(builder_.size(value, axis));
     item.is_size = !item.plain.is_constant();
@@ -113,12 +121,11 @@ void ScriptImporter::run_size(jit::Node* node, Frame& frame) {
 
 void ScriptImporter::run_dim(jit::Node* node, Frame& frame) {
   set(node, frame,
-      Item::of(Argument::of_int(
-          builder_.rank(tracer_.read(in(node, frame, 0).plain)))));
+      Item::of(Argument::of_int(builder_.rank(tensor_in(node, frame, 0)))));
 }
 
 void ScriptImporter::run_numel(jit::Node* node, Frame& frame) {
-  ir::Value* value = tracer_.read(in(node, frame, 0).plain);
+  ir::Value* value = tensor_in(node, frame, 0);
   if (const auto known = value->type.element_count())
     return set(node, frame, Item::of(Argument::of_int(*known)));
   set(node, frame,
@@ -126,7 +133,7 @@ void ScriptImporter::run_numel(jit::Node* node, Frame& frame) {
 }
 
 void ScriptImporter::run_dtype(jit::Node* node, Frame& frame) {
-  const ir::Value* value = tracer_.read(in(node, frame, 0).plain);
+  const ir::Value* value = tensor_in(node, frame, 0);
   if (builder_.elem(value) == DataType::kUndefined)
     fail("the element type of '" + value->name() +
          "' is asked for and not "
@@ -214,7 +221,11 @@ void ScriptImporter::run_tensor(jit::Node* node, Frame& frame) {
   }
   const Argument values = to_argument(data);
   ir::Value* value = nullptr;
-  if (values.is_number()) {
+  if (data.list && data.list->stacked) {
+    value = data.list->stacked;
+  } else if (!values.is_number() && values.items.empty()) {
+    fail("a tensor is made of " + describe(data));
+  } else if (values.is_number()) {
     value = builder_.as_tensor(values, type_of(values.kind));
   } else {
     const bool whole = values.items.front().kind != Argument::Kind::kFloat;
@@ -233,7 +244,9 @@ void ScriptImporter::run_tensor(jit::Node* node, Frame& frame) {
 }
 
 bool ScriptImporter::run_constant_operator(jit::Node* node, Frame& frame) {
-  if (!node->maybeOperator()) return false;
+  const c10::FunctionSchema* schema = node->maybeSchema();
+  // What changes a container must change ours, not a copy.
+  if (!node->maybeOperator() || !schema || schema->is_mutable()) return false;
   for (const jit::Value* output : node->outputs())
     if (output->type()->isSubtypeOf(*c10::TensorType::get()) ||
         output->type()->isSubtypeOf(*c10::ListType::ofTensors()))
@@ -243,6 +256,8 @@ bool ScriptImporter::run_constant_operator(jit::Node* node, Frame& frame) {
   jit::Stack stack;
   for (size_t i = 0; i < node->inputs().size(); ++i)
     stack.push_back(to_ivalue(in(node, frame, i), node->input(i)->type()));
+  if (schema->is_vararg())
+    stack.emplace_back(static_cast<int64_t>(node->inputs().size()));
   try {
     node->getOperation()(stack);
   } catch (const std::exception& error) {
@@ -270,14 +285,16 @@ bool ScriptImporter::fold_comparison(jit::Node* node, const Item& a,
   const bool equal = name == "eq", unequal = name == "ne";
   for (const auto& [number, other] : {std::pair{&a, &b}, std::pair{&b, &a}})
     if (number->plain.value && number->plain.value->is_graph_input() &&
-        other->plain.is_constant())
+        other->plain.is_constant() && other->plain.kind == Argument::Kind::kInt)
       compared_with_[number->plain.value->name()].insert(other->plain.integer);
   if ((equal || unequal) && same_size(a, b)) {
     set(node, frame, truth(equal));
     return true;
   }
   // A size is at least 1.
-  if (!a.is_size || !b.plain.is_constant()) return false;
+  if (!a.is_size || !b.plain.is_constant() ||
+      b.plain.kind != Argument::Kind::kInt)
+    return false;
   const int64_t bound = b.plain.integer;
   if (bound < 1 && (equal || unequal || name == "gt" || name == "ge" ||
                     name == "lt" || name == "le")) {
@@ -300,19 +317,24 @@ bool ScriptImporter::run_number_operator(jit::Node* node, Frame& frame) {
   if (node->inputs().size() == 2 &&
       fold_comparison(node, a, in(node, frame, 1), frame))
     return true;
-  const aten::AtenRow* row = aten::find_aten(found->second);
+  std::string name = found->second;
+  // & of ints is bit by bit.
+  if (name.starts_with("logical_") && name != "logical_not" &&
+      node->output()->type()->kind() == c10::TypeKind::IntType)
+    name.replace(0, std::string_view("logical").size(), "bitwise");
+  const aten::AtenRow* row = aten::find_aten(name);
   if (!row) return false;
   const char* const names[] = {"self", "other"};
   aten::NamedArguments arguments;
   for (size_t i = 0; i < node->inputs().size() && i < 2; ++i) {
     const Argument& number = in(node, frame, i).plain;
-    const bool exponent = i == 1 && found->second == std::string("pow");
+    const bool exponent = i == 1 && name == "pow";
     arguments.emplace_back(
         exponent ? "exponent" : names[i],
         Argument::tensor(builder_.as_tensor(number, type_of(number.kind))));
   }
-  const Arguments results = row->emit(
-      aten::AtenCall(found->second, "", std::move(arguments), builder_));
+  const Arguments results =
+      row->emit(aten::AtenCall(name, "", std::move(arguments), builder_));
   set(node, frame, number_item(results.front().value, node->output()->type()));
   return true;
 }

@@ -108,7 +108,7 @@ std::optional<Imported> try_ranks(const std::string& where,
     try {
       Imported imported = import_module(where, module, guess);
       if (!imported.references.empty()) return imported;
-    } catch (const Error&) {
+    } catch (const std::exception&) {
       // The next rank may do.
     }
   }
@@ -132,6 +132,11 @@ Imported import_torchscript(const std::filesystem::path& path,
     }
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
+    throw_input(path.string(), message.substr(0, message.find('\n')));
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    const std::string message = error.what();
     throw_input(path.string(), message.substr(0, message.find('\n')));
   }
 }

@@ -238,6 +238,115 @@ def forward(self, x):
   CHECK(std::find(types.begin(), types.end(), "If") == types.end());
 }
 
+TEST_CASE("torchscript: a loop that changes its state in place") {
+  torch::jit::Module module("Loop");
+  module.register_buffer("h", at::zeros({2, 3}));
+  module.define(R"(
+def forward(self, x):
+    h = self.h
+    for _ in range(x.size(0)):
+        h += x
+    return h * 1
+)");
+  const auto imported = check_script(module, kMatrix);
+  CHECK(imported.references.size() == 3);
+  CHECK(imported.model.graph->outputs().size() == 2);
+}
+
+TEST_CASE("torchscript: a loop that swaps and grows what it carries") {
+  check_script(script(R"(
+def forward(self, x):
+    a = x
+    b = x * 2
+    j = 0
+    k = 1
+    for i in range(x.size(0)):
+        a, b = b, torch.cat([b, x])
+        j = k
+        k = k + 1
+    return a, b, j, a.size(0)
+)"),
+               kMatrix);
+}
+
+TEST_CASE("torchscript: early returns of tuples and numbers") {
+  check_script(script(R"(
+def early(self, x) -> Tuple[Tensor, int]:
+    if bool(x.sum() > 0):
+        return x + 1, x.size(0)
+    return x * 2, 7
+
+def forward(self, x):
+    y, n = self.early(x)
+    return y, n
+)"),
+               kMatrix);
+}
+
+TEST_CASE("torchscript: strings, bits and lists as Python has them") {
+  check_script(script(R"(
+def forward(self, x, n: int):
+    names = {"k{}".format(0): 2, "k{}".format(1): 5}
+    order = [3, 1, 2]
+    order.reverse()
+    if n == 6:
+        m = n & 3
+    else:
+        m = n + 1
+    return x * names["k1"] + order[0], m
+)"),
+               kMatrix);
+}
+
+TEST_CASE("torchscript: both branches change one tensor, then more") {
+  check_script(script(R"(
+def forward(self, x):
+    v = x.clone()
+    row = v[0]
+    if bool(x.sum() > 0):
+        v += 1
+    else:
+        v *= 3
+    v += 10
+    return v, row
+)"),
+               kMatrix);
+}
+
+TEST_CASE("torchscript: contiguous() of a transposed tensor is a copy") {
+  check_script(script(R"(
+def forward(self, x):
+    y = x.clone()
+    z = y.t().contiguous()
+    z.add_(1)
+    flat = y.t().reshape([-1])
+    flat.zero_()
+    same = y.view([-1])
+    same[0] = 9.
+    return y, z, flat
+)"),
+               kMatrix);
+}
+
+TEST_CASE("torchscript: what cannot be followed is refused") {
+  CHECK(test::script_error(script(R"(
+def forward(self, x):
+    order = [3, 1, 2]
+    order.sort()
+    return x * order[0]
+)"),
+                           kMatrix) ==
+        "model.pt (<string>:4): aten::sort: argument 'self' is list of int, "
+        "expected a tensor");
+  CHECK(test::script_error(script(R"(
+def forward(self, x, n: int):
+    parts = [1, 2, 3]
+    return x * len(parts[:n])
+)"),
+                           kMatrix) ==
+        "model.pt: a list is sliced by a number that depends on data");
+}
+
 TEST_CASE("torchscript: shared weights are one initializer") {
   torch::jit::Module module("Tied");
   const at::Tensor weight = at::randn({3, 3});
