@@ -47,9 +47,8 @@ Kernel make_dft(const NodeInfo& info) {
     const at::Tensor x = as_complex(in[0]);
     const auto length = length_of(number(in, 1));
     if (inverse && one_sided)
-      return {at::fft_irfft(x, length, axis)
-                  .unsqueeze(-1)
-                  .to(in[0].scalar_type())};
+      return {
+          at::fft_irfft(x, length, axis).unsqueeze(-1).to(in[0].scalar_type())};
     at::Tensor y =
         inverse ? at::fft_ifft(x, length, axis) : at::fft_fft(x, length, axis);
     if (one_sided) y = y.narrow(axis, 0, y.size(axis) / 2 + 1);

@@ -129,8 +129,7 @@ TEST_CASE("an input that the program lacks") {
   const auto result = folder.run({"convert", "m.pt", "--input-shape",
                                   "y:1x3x32x32", "-o", "m.onnx", "-q"});
   CHECK(result.code == 2);
-  CHECK(result.err ==
-        "error: --input-shape: the model has no input 'y'\n");
+  CHECK(result.err == "error: --input-shape: the model has no input 'y'\n");
 }
 
 }  // namespace
