@@ -29,7 +29,7 @@ Imported import_onnx_file(const std::filesystem::path& path,
 constexpr InputFormat kFormats[] = {
     {"pytorch", "a TorchScript or torch.export program (.pt, .jit, .pt2)",
      is_torch, import_torch},
-    {"onnx", "an ONNX model, opset 7 and later (.onnx)",
+    {"onnx", "an ONNX model (.onnx)",
      [](const std::filesystem::path&, std::string_view) { return true; },
      import_onnx_file},
 };

@@ -136,6 +136,58 @@ void check_model(const onnx::ModelProto& proto, std::string_view bytes,
                 "the file may be cut short; fetch or export it again");
 }
 
+// Operators whose form before opset 7 means something else, with the opset from
+// on which it is that of 7 (ONNX's changelog of operators).
+int64_t form_since(const std::string& op) {
+  static const std::map<std::string, int64_t> kChanged{
+      {"Add", 7},
+      {"Sub", 7},
+      {"Mul", 7},
+      {"Div", 7},
+      {"And", 7},
+      {"Or", 7},
+      {"Xor", 7},
+      {"Equal", 7},
+      {"Less", 7},
+      {"Greater", 7},
+      {"Pow", 7},
+      {"PRelu", 7},
+      {"Gemm", 7},
+      {"Dropout", 7},
+      {"LSTM", 7},
+      {"GRU", 7},
+      {"RNN", 7},
+      {"Upsample", 7},
+      {"BatchNormalization", 7},
+      {"Cast", 6},
+      {"Tile", 6},
+      {"Reshape", 5},
+      {"Concat", 4},
+      {"Pad", 2},
+      {"Split", 2},
+      {"LpPool", 2},
+      {"GlobalLpPool", 2}};
+  const auto found = kChanged.find(op);
+  return found == kChanged.end() ? 1 : found->second;
+}
+
+// A model below the oldest opset is read as one of that opset where each of its
+// operators already has that form.
+void require_form_of_oldest(ir::Model& model, const std::string& where) {
+  const int64_t opset = model.opset();
+  ir::for_each_graph(*model.graph, [&](ir::Graph& graph) {
+    for (const auto& node : graph.nodes())
+      if (node->domain.empty() && opset < form_since(node->op_type))
+        throw_unsupported(where,
+                          "uses opset " + std::to_string(opset) +
+                              ", in which " + node->label() +
+                              " has another form; Lathe reads that of opset " +
+                              std::to_string(kOldestOpset) + " and newer",
+                          "export the model again with a newer opset");
+  });
+  model.opset_imports[""] = kOldestOpset;
+}
+
 }  // namespace
 
 ir::Model import_onnx_bytes(std::string_view bytes, const std::string& where,
@@ -156,12 +208,6 @@ ir::Model import_onnx_bytes(std::string_view bytes, const std::string& where,
   model.doc_string = proto.doc_string();
   model.model_version = proto.model_version();
   model.opset_imports = import_opsets(proto.opset_import(), where);
-  if (model.opset_imports.contains("") && model.opset() < kOldestOpset)
-    throw_unsupported(where,
-                      "uses opset " + std::to_string(model.opset()) +
-                          ", but Lathe reads opset " +
-                          std::to_string(kOldestOpset) + " and newer",
-                      "export the model again with a newer opset");
   for (const auto& entry : proto.metadata_props())
     model.metadata.emplace_back(entry.key(), entry.value());
   for (const auto& training : proto.training_info())
@@ -176,6 +222,8 @@ ir::Model import_onnx_bytes(std::string_view bytes, const std::string& where,
     model.functions.push_back(std::move(function));
   }
   import_graph(*proto.mutable_graph(), *model.graph, context);
+  if (model.opset_imports.contains("") && model.opset() < kOldestOpset)
+    require_form_of_oldest(model, where);
   model.unknown_fields = take_rest(proto, {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25});
   return model;
 }
