@@ -201,15 +201,9 @@ int compare(const Options& options, Context& context) {
   if (!options.html.empty()) require_folder_of(options.html);
   const ir::Model reference = load_model(options.reference, context);
   const ir::Model other = load_model(options.other, context);
-  data::OpenOptions open;
-  open.limit = context.flags.samples;
-  open.seed = context.flags.seed;
-  open.jobs = context.jobs();
-  open.input_shapes = context.flags.input_shapes;
-  const auto source = data::open_data(options.data, reference, open);
-  if (source->is_synthetic())
-    context.terminal.warn(
-        "the data is synthetic: real data may lose more, and elsewhere");
+  const auto source = open_samples(
+      options.data, reference,
+      "the data is synthetic: real data may lose more, and elsewhere", context);
   accuracy::CompareOptions compare_options;
   compare_options.samples = context.flags.samples;
   compare_options.jobs = context.jobs();

@@ -71,15 +71,10 @@ int evaluate(const Options& options, Context& context) {
   std::optional<ir::Model> reference;
   if (!options.against.empty())
     reference = load_model(options.against, context);
-  data::OpenOptions open;
-  open.limit = context.flags.samples;
-  open.seed = context.flags.seed;
-  open.jobs = context.jobs();
-  open.input_shapes = context.flags.input_shapes;
-  const auto source = data::open_data(options.data, model, open);
-  if (source->is_synthetic())
-    context.terminal.warn(
-        "the data is synthetic: the figures say nothing about real accuracy");
+  const auto source = open_samples(
+      options.data, model,
+      "the data is synthetic: the figures say nothing about real accuracy",
+      context);
   accuracy::EvaluateOptions evaluate_options;
   evaluate_options.samples = context.flags.samples;
   evaluate_options.jobs = context.jobs();

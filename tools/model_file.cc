@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "calibration/data/data.h"
 #include "passes/base/error.h"
 #include "passes/base/text.h"
 
@@ -29,6 +30,20 @@ ir::InputShapes shapes_for(const ir::Model& model, const ir::InputShapes& all) {
     if (name.empty() || (value && value->is_graph_input())) shapes[name] = dims;
   }
   return shapes;
+}
+
+std::unique_ptr<BatchSource> open_samples(const std::string& spec,
+                                          const ir::Model& model,
+                                          const char* synthetic,
+                                          Context& context) {
+  data::OpenOptions open;
+  open.limit = context.flags.samples;
+  open.seed = context.flags.seed;
+  open.jobs = context.jobs();
+  open.input_shapes = context.flags.input_shapes;
+  auto source = data::open_data(spec, model, open);
+  if (source->is_synthetic()) context.terminal.warn(synthetic);
+  return source;
 }
 
 void require_inputs(const ir::Model& model, const ir::InputShapes& shapes) {

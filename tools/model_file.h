@@ -2,7 +2,10 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
+#include <string>
 
+#include "passes/batch_source.h"
 #include "passes/io/import.h"
 #include "passes/ir/graph.h"
 #include "passes/ir/shape_inference.h"
@@ -21,6 +24,13 @@ ir::Model load_model(const std::filesystem::path& path, Context& context);
 // The shapes of `all` that are for inputs of this model. The nameless one is
 // for every model.
 ir::InputShapes shapes_for(const ir::Model& model, const ir::InputShapes& all);
+
+// The samples that `spec` names, for this model, as the shared flags say. Warns
+// with `synthetic` where they are random.
+std::unique_ptr<BatchSource> open_samples(const std::string& spec,
+                                          const ir::Model& model,
+                                          const char* synthetic,
+                                          Context& context);
 
 // Error kUsage when a shape is given for what is no input of the model.
 void require_inputs(const ir::Model& model, const ir::InputShapes& shapes);

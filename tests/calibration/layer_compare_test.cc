@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "calibration/accuracy/layer_stats.h"
+#include "tests/calibration/code_nets.h"
 #include "tests/calibration/fixtures.h"
 
 namespace lathe::accuracy {
@@ -241,29 +242,8 @@ TEST_CASE("a copy loses nothing, and labels give both accuracies") {
 }
 
 TEST_CASE("codes of integer operators are compared as real numbers") {
-  const ir::Model quantized = model_of(R"(graph main {
-    input %x: float[N,2,4,4]
-    init %sx = float[] {0.02}
-    init %zx = uint8[] {128}
-    init %sw = float[] {0.02}
-    init %zw = int8[] {0}
-    init %sr = float[] {0.03}
-    init %zr = uint8[] {128}
-    init %w_quantized = int8[2,2,1,1] {50, 25, -12, 100}
-    %x_quantized: uint8[N,2,4,4] = QuantizeLinear(%x, %sx, %zx)
-    %r_quantized: uint8[N,2,4,4] = QLinearConv(%x_quantized, %sx, %zx, %w_quantized, %sw, %zw, %sr, %zr) @conv_quant
-    %m_quantized: uint8[N,2,4,4] = MaxPool(%r_quantized) {kernel_shape = [1, 1]}
-    %y: float[N,2,4,4] = DequantizeLinear(%m_quantized, %sr, %zr)
-    output %y
-  })");
-  const ir::Model real = model_of(R"(graph main {
-    input %x: float[N,2,4,4]
-    init %w = float[2,2,1,1] {1, 0.5, -0.25, 2}
-    %r: float[N,2,4,4] = Conv(%x, %w) @conv
-    %m: float[N,2,4,4] = MaxPool(%r) {kernel_shape = [1, 1]} @max
-    %y: float[N,2,4,4] = Identity(%m) @same
-    output %y
-  })");
+  const ir::Model quantized = model_of(test::kOnCodes);
+  const ir::Model real = model_of(test::kOnFloats);
   MemorySource data({2, 4, 4}, test::random_samples(5, 32, 1));
   const Comparison comparison =
       compare_layers(real, quantized, data, {}, silent_progress(), nullptr);

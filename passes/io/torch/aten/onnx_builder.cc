@@ -172,10 +172,8 @@ std::optional<ir::Shape> OnnxBuilder::followed_sizes(const Value* value) {
 }
 
 std::string OnnxBuilder::known_symbol(const Value* value) {
-  const ir::FollowedValue* data = session_.data(value);
-  return data && data->elements.size() == 1 && data->elements[0].is_symbol()
-             ? data->elements[0].symbol
-             : "";
+  const auto sizes = followed_sizes(value);
+  return sizes && sizes->size() == 1 ? sizes->front().symbol : "";
 }
 
 Argument OnnxBuilder::size(Value* value, int64_t axis) {

@@ -13,10 +13,6 @@ namespace jit = torch::jit;
 using ir::DataType;
 using ir::Value;
 
-bool is_true(const Item& item) {
-  return item.is_constant() && item.plain.integer != 0;
-}
-
 }  // namespace
 
 // Two branches of an If that become one node.
@@ -281,7 +277,7 @@ void ScriptImporter::run_loop(jit::Node* node, Frame& frame) {
   const bool unrolls =
       trips.is_constant() && (!counted || count <= kMaxUnrolled);
   int64_t done = 0;
-  while (unrolls && condition.is_constant() && is_true(condition) &&
+  while (unrolls && condition.is_constant() && condition.is_true() &&
          done < count) {
     if (done > 16 * kMaxUnrolled)
       fail("a loop does not end within " + std::to_string(16 * kMaxUnrolled) +
@@ -296,7 +292,7 @@ void ScriptImporter::run_loop(jit::Node* node, Frame& frame) {
     ++done;
   }
   const bool ended = condition.is_constant() &&
-                     (!is_true(condition) || (unrolls && done >= count));
+                     (!condition.is_true() || (unrolls && done >= count));
   if (ended) {
     for (size_t i = 0; i < carried.size(); ++i)
       frame[node->output(i)] = carried[i];

@@ -24,12 +24,14 @@ bool is_tensor(const c10::TypePtr& type) {
 }  // namespace
 
 ScriptImporter::ScriptImporter(std::string file, const ImportOptions& options,
-                               std::vector<State> states)
+                               std::vector<State> states,
+                               std::set<std::string> integers)
     : file_(std::move(file)),
       options_(options),
       states_(std::move(states)),
       builder_(model_),
-      tracer_(builder_) {
+      tracer_(builder_),
+      integers_(std::move(integers)) {
   model_.producer_name = "lathe";
   model_.graph->name = "torchscript";
   builder_.where = file_;
@@ -59,6 +61,7 @@ Item ScriptImporter::add_input(const std::string& name,
                        ir::to_string(*value_type.shape) +
                        ", with which LibTorch runs (--input-shape says more)");
     }
+    if (integers_.contains(name)) value_type.elem = DataType::kInt64;
     ir::Value* input = graph.add_input(graph.unique_name(name), value_type);
     parameters_.push_back({input->name(), type, {}});
     return Item::of(tracer_.wrap(input));
@@ -201,9 +204,11 @@ bool ScriptImporter::import(const jit::Module& module) {
   add_state_outputs();
   std::ranges::sort(notes_);
   notes_.erase(std::ranges::unique(notes_).begin(), notes_.end());
-  return std::ranges::all_of(found_states_, [&](const std::string& path) {
-    return std::ranges::find(states_, path, &State::path) != states_.end();
-  });
+  return found_integers_.empty() &&
+         std::ranges::all_of(found_states_, [&](const std::string& path) {
+           return std::ranges::find(states_, path, &State::path) !=
+                  states_.end();
+         });
 }
 
 }  // namespace lathe::io::script

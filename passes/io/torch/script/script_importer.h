@@ -34,11 +34,13 @@ struct Raised {
 class ScriptImporter {
  public:
   // `states`: attributes found to be state by an import before this one.
+  // `integers`: inputs found to hold int64.
   ScriptImporter(std::string file, const ImportOptions& options,
-                 std::vector<State> states);
+                 std::vector<State> states, std::set<std::string> integers);
 
-  // Fills model(). False: further attributes turned out to be state, see
-  // found_states(); import again with them.
+  // Fills model(). False: further attributes turned out to be state, or inputs
+  // to hold integers, see found_states() and found_integers(); import again
+  // with them.
   bool import(const torch::jit::Module& module);
 
   ir::Model& model() { return model_; }
@@ -46,6 +48,9 @@ class ScriptImporter {
   const std::vector<std::string>& notes() const { return notes_; }
   // Paths of tensor attributes that the program changes.
   const std::set<std::string>& found_states() const { return found_states_; }
+  const std::set<std::string>& found_integers() const {
+    return found_integers_;
+  }
   // Values that a number input is compared with, by input name: those a
   // program is written for.
   const std::map<std::string, std::set<int64_t>>& compared_with() const {
@@ -187,6 +192,7 @@ class ScriptImporter {
   aten::OnnxBuilder builder_;
   aten::Tracer tracer_;
   std::vector<std::string> notes_;
+  std::set<std::string> integers_, found_integers_;
   std::set<std::string> found_states_;
   std::map<std::string, std::set<int64_t>> compared_with_;
   std::set<int64_t> constants_;

@@ -156,12 +156,4 @@ ir::Tensor to_ir_tensor(const at::Tensor& tensor, const std::string& where) {
       where);
 }
 
-at::Tensor to_torch_tensor(const ir::Tensor& tensor) {
-  const auto type =
-      static_cast<at::ScalarType>(aten::torch_from_data_type(tensor.type()));
-  return at::from_blob(const_cast<std::byte*>(tensor.bytes().data()),
-                       tensor.dims(), at::TensorOptions().dtype(type))
-      .clone();
-}
-
 }  // namespace lathe::io::script

@@ -54,6 +54,8 @@ struct Item {
   }
   // Known without running the model; no tensor in it.
   bool is_constant() const;
+  // A constant that Python takes for true.
+  bool is_true() const { return is_constant() && plain.integer != 0; }
 };
 
 // As an argument of an ATen call; lists and tuples become lists. Devices and
@@ -100,6 +102,5 @@ std::string describe(const Item& item);
 // Bytes are shared with LibTorch's storage. Error kUnsupported, with `where`,
 // for layouts and types that ONNX lacks (sparse, quantized, complex halves).
 ir::Tensor to_ir_tensor(const at::Tensor& tensor, const std::string& where);
-at::Tensor to_torch_tensor(const ir::Tensor& tensor);
 
 }  // namespace lathe::io::script

@@ -42,10 +42,6 @@ bool same_frame(const Item& a, const Item& b) {
   return same(a, b);
 }
 
-bool is_true(const Item& item) {
-  return item.is_constant() && item.plain.integer != 0;
-}
-
 }  // namespace
 
 void ScriptImporter::emit_loop(jit::Node* node, Frame& frame, const Item& trips,
@@ -216,7 +212,7 @@ void ScriptImporter::emit_loop(jit::Node* node, Frame& frame, const Item& trips,
   const bool endless = trips.is_constant() && trips.plain.integer == INT64_MAX;
   std::vector<Value*> loop_inputs{
       endless ? nullptr : builder_.int_scalar(trips.plain),
-      is_true(condition)
+      condition.is_true()
           ? nullptr
           : builder_.as_tensor(condition.plain, DataType::kBool)};
   auto give = [&](Value* value) {

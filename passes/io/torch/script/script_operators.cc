@@ -58,8 +58,11 @@ void ScriptImporter::learn_input(const std::string& name,
   ir::Value* input = tensor({"input", "self", "indices"});
   if (name == "embedding") input = tensor({"indices"});
   if (!input || !input->is_graph_input()) return;
-  if (name == "embedding" && input->type.elem == ir::DataType::kFloat)
+  if (name == "embedding" && input->type.elem == ir::DataType::kFloat) {
+    // What was written for a float before is written anew.
+    if (!input->unused()) found_integers_.insert(input->name());
     input->type.elem = ir::DataType::kInt64;
+  }
   if (input->type.shape) return;
   const ir::Value* weight = tensor({"weight"});
   const auto rank = weight ? builder_.known_rank(weight) : std::nullopt;
@@ -75,7 +78,7 @@ void ScriptImporter::learn_input(const std::string& name,
         input, image_shape(*rank, per_group ? std::optional(*per_group * groups)
                                             : std::nullopt));
   }
-  if (name == "linear" || name == "addmm") {
+  if (name == "linear") {
     const auto width = builder_.known_dim(weight, 1);
     assume(input, {ir::Dim::named("batch"),
                    width ? ir::Dim(*width) : ir::Dim::named("features")});

@@ -1,6 +1,7 @@
 #include "passes/io/torch/script/script_reference.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "passes/base/error.h"
 #include "passes/base/random.h"
@@ -16,6 +17,8 @@ constexpr size_t kMaxSizes = 60;
 constexpr int64_t kMaxSize = 65536;
 constexpr size_t kMaxReferences = 2;
 constexpr int kCalls = 3;
+// Of all tries together; a call that was begun is finished.
+constexpr std::chrono::seconds kMaxTime{60};
 
 at::Tensor random_tensor(const std::vector<int64_t>& dims, DataType type,
                          Random& random) {
@@ -241,8 +244,10 @@ std::vector<Reference> ScriptReference::run(const ScriptImporter& importer,
   const std::vector<State>& states = importer.state_outputs();
   std::vector<Reference> references;
   std::set<std::vector<int64_t>> succeeded;  // number inputs
+  const auto began = std::chrono::steady_clock::now();
   for (const Choice& choice : choices()) {
     if (succeeded.contains(choice.numbers)) continue;
+    if (std::chrono::steady_clock::now() - began > kMaxTime) break;
     jit::Module copy = module_.deepcopy();
     std::vector<Reference> calls;
     std::vector<ir::Tensor> kept;  // of the states

@@ -75,14 +75,17 @@ Imported import_module(const std::string& where,
                        const torch::jit::Module& module,
                        const ImportOptions& options) {
   std::vector<script::State> states;
+  std::set<std::string> integers;
   for (int round = 0;; ++round) {
-    script::ScriptImporter importer(where, options, states);
+    script::ScriptImporter importer(where, options, states, integers);
     const bool complete = importer.import(module);
     const script::ScriptReference reference(module, importer, options);
     if (!complete && round < kMaxRounds) {
       std::set<std::string> paths = importer.found_states();
       for (const script::State& state : states) paths.insert(state.path);
-      states = reference.observe(paths);
+      if (!paths.empty()) states = reference.observe(paths);
+      integers.insert(importer.found_integers().begin(),
+                      importer.found_integers().end());
       continue;
     }
     Imported imported;

@@ -6,15 +6,6 @@
 namespace lathe::test {
 namespace {
 
-using Ints = std::vector<int64_t>;
-using Names = std::vector<std::string>;
-const c10::IValue kNone;
-
-at::Tensor random(Ints sizes) {
-  static at::Generator generator = at::detail::createCPUGenerator(23);
-  return at::randn(sizes, generator, at::kFloat);
-}
-
 at::Tensor integers(std::vector<int64_t> values, Ints sizes) {
   return at::tensor(values).reshape(sizes);
 }

@@ -1,15 +1,7 @@
-#include "tests/passes/io/torch/aten/aten_fixture.h"
+#include "tests/passes/io/torch/aten/aten_expected.h"
 
 namespace lathe::test {
 namespace {
-
-using Ints = std::vector<int64_t>;
-const c10::IValue kNone;
-
-at::Tensor random(Ints sizes) {
-  static at::Generator generator = at::detail::createCPUGenerator(7);
-  return at::randn(sizes, generator, at::kFloat);
-}
 
 TEST_CASE("aten: conv1d, conv2d and conv3d") {
   same_as_torch("aten::conv1d", {random({2, 4, 9}), random({3, 4, 3})});

@@ -1,5 +1,7 @@
 #include "tests/passes/io/torch/aten/aten_expected.h"
 
+#include <ATen/CPUGeneratorImpl.h>
+
 #include "calibration/latency/session.h"
 #include "passes/base/error.h"
 
@@ -81,6 +83,11 @@ void run_and_compare(Call& call, const std::vector<at::Tensor>& expected,
 }
 
 }  // namespace
+
+at::Tensor random(const Ints& sizes) {
+  static at::Generator generator = at::detail::createCPUGenerator(23);
+  return at::randn(sizes, generator, at::kFloat);
+}
 
 ir::ValueType tensor_type(ir::DataType elem, ir::Shape shape) {
   ir::ValueType type;

@@ -10,6 +10,13 @@
 
 namespace lathe::test {
 
+using Ints = std::vector<int64_t>;
+using Names = std::vector<std::string>;
+inline const c10::IValue kNone;
+
+// Normal values, other ones at each call.
+at::Tensor random(const Ints& sizes);
+
 // A tensor's type.
 ir::ValueType tensor_type(ir::DataType elem, ir::Shape shape);
 

@@ -3,15 +3,6 @@
 namespace lathe::test {
 namespace {
 
-using Ints = std::vector<int64_t>;
-using Names = std::vector<std::string>;
-const c10::IValue kNone;
-
-at::Tensor random(Ints sizes) {
-  static at::Generator generator = at::detail::createCPUGenerator(13);
-  return at::randn(sizes, generator, at::kFloat);
-}
-
 at::Tensor positive(Ints sizes) { return random(sizes).abs() + 0.5; }
 
 TEST_CASE("aten: batch_norm with stored statistics") {

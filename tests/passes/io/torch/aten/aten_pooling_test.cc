@@ -3,15 +3,6 @@
 namespace lathe::test {
 namespace {
 
-using Ints = std::vector<int64_t>;
-using Names = std::vector<std::string>;
-const c10::IValue kNone;
-
-at::Tensor random(Ints sizes) {
-  static at::Generator generator = at::detail::createCPUGenerator(11);
-  return at::randn(sizes, generator, at::kFloat);
-}
-
 TEST_CASE("aten: max_pool") {
   same_as_torch("aten::max_pool1d", {random({2, 3, 9}), Ints{3}});
   same_as_torch("aten::max_pool1d",

@@ -5,15 +5,7 @@
 namespace lathe::test {
 namespace {
 
-using Ints = std::vector<int64_t>;
-using Names = std::vector<std::string>;
 using Tensors = std::vector<at::Tensor>;
-const c10::IValue kNone;
-
-at::Tensor random(Ints sizes) {
-  static at::Generator generator = at::detail::createCPUGenerator(17);
-  return at::randn(sizes, generator, at::kFloat);
-}
 
 at::Tensor whole(Ints sizes, at::ScalarType type = at::kLong) {
   static at::Generator generator = at::detail::createCPUGenerator(19);

@@ -347,6 +347,18 @@ def forward(self, x, n: int):
         "model.pt: a list is sliced by a number that depends on data");
 }
 
+TEST_CASE("torchscript: token ids that something reads before the embedding") {
+  torch::jit::Module module("Tokens");
+  module.register_parameter("table", at::randn({4, 3}), false);
+  module.define(R"(
+def forward(self, ids):
+    mask = (ids != 0).unsqueeze(-1)
+    return torch.embedding(self.table, ids) * mask
+)");
+  const auto imported = check_script(module, {{{"ids", {1, 5}}}});
+  CHECK(imported.model.graph->inputs()[0]->type.elem == ir::DataType::kInt64);
+}
+
 TEST_CASE("torchscript: shared weights are one initializer") {
   torch::jit::Module module("Tied");
   const at::Tensor weight = at::randn({3, 3});
