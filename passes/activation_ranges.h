@@ -65,12 +65,13 @@ class RangeCollector {
   }
 
   // Least and largest element of each channel. Every sample must have the same
-  // number of channels. Errors as collect's; kInput for an axis that a value
-  // does not have.
+  // number of channels. `samples`: how many of them to look at, drawn from all;
+  // 0: all. Errors as collect's; kInput for an axis that a value does not have.
   virtual ChannelRanges collect_channels(
       const ir::Model& /*model*/,
       const std::vector<ChannelRequest>& /*requests*/,
-      ProgressSink& /*progress*/, const CancelToken* /*cancel*/) {
+      ProgressSink& /*progress*/, const CancelToken* /*cancel*/,
+      int64_t /*samples*/ = 0) {
     throw_internal("ranges", "this collector knows no channels");
   }
 

@@ -22,8 +22,12 @@ struct Accuracy {
   int64_t samples = 0;
   // Fractions in [0, 1]; absent without labels or class scores.
   std::optional<double> top1, top5;
-  // Against the reference; absent without one. Agreement: the share of samples
-  // whose arg max is the reference's.
+  // exp of the mean of -log p(next token) over all positions of all samples;
+  // absent where the model does not foretell the tokens it reads.
+  std::optional<double> perplexity;
+  // Against the reference; absent without one. Agreement: the mean over samples
+  // of the share of positions (one, for a classifier) whose arg max is the
+  // reference's.
   std::optional<double> agreement;
   std::vector<OutputFidelity> outputs;  // empty without a reference
 };

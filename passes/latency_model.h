@@ -49,6 +49,12 @@ class LatencyModel {
  public:
   virtual ~LatencyModel() = default;
   virtual GraphEstimate estimate(const ir::Model& model) const = 0;
+  // The same without the runtime, by rules: for a graph whose weights count by
+  // their shape alone, and cheap enough for a search over graphs. Its shapes
+  // are inferred.
+  virtual GraphEstimate estimate_outline(const ir::Model& model) const {
+    return estimate(model);
+  }
   // One kernel, which need not exist anywhere: hypothetical widths, another
   // precision. Memoised; cheap enough for a solver's inner loop.
   virtual LatencyEstimate kernel(const KernelDescriptor& kernel) const = 0;

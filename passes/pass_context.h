@@ -2,10 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "passes/base/progress.h"
 
 namespace lathe {
+
+namespace ir {
+class Model;
+}
 
 class BatchSource;
 struct DeviceTraits;
@@ -27,6 +34,12 @@ struct PassContext {
   RangeCollector* ranges = nullptr;       // passes/activation_ranges.h
   Evaluator* evaluator = nullptr;         // passes/evaluator.h
   Executor* executor = nullptr;           // passes/executor.h
+  // The float model that was quantized: what the first pass that coded
+  // something was given. Names of nodes are the same. Null before.
+  const ir::Model* reference = nullptr;
+  // ir::InputShapes that latencies are quoted for; a dimension that is not
+  // given counts as 1.
+  std::map<std::string, std::vector<int64_t>> input_shapes;
   // Of the target; null where it is not known.
   const DeviceTraits* device = nullptr;  // passes/device_traits.h
 

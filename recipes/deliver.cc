@@ -8,6 +8,7 @@
 #include "passes/base/error.h"
 #include "passes/base/file.h"
 #include "passes/base/hash.h"
+#include "recipes/candidate.h"
 #include "recipes/manifest.h"
 #include "recipes/variants.h"
 
@@ -49,9 +50,35 @@ void judge_file(const DeliveryContext& context, const fs::path& file,
     last.score.measured_latency = pair->second;
     last.measured_ratio = pair->second.median_us / pair->first.median_us;
   }
-  if (!slower(last.score, input)) return;
-  context.note("the result is slower than the input model");
-  report.exit_code = 3;
+  const auto object = [&](const std::string& line) {
+    context.note(line);
+    report.exit_code = 3;
+  };
+  if (slower(last.score, input))
+    object("the result is slower than the input model");
+  Candidate candidate;
+  candidate.score = last.score;
+  candidate.input = input;
+  if (std::string reason = drop_objection(candidate, context.recipe.max_drop);
+      !reason.empty())
+    object(reason);
+}
+
+// Less signal than this in an output is a collapse, whatever the budget.
+constexpr double kCollapsedDb = 3;
+
+void judge_fidelity(const DeliveryContext& context, Report& report) {
+  const auto& accuracy = report.stages.back().score.accuracy;
+  if (!accuracy) return;
+  for (const OutputFidelity& output : accuracy->outputs) {
+    if (output.sqnr_db >= kCollapsedDb) continue;
+    context.note(fmt::format(
+        "the model has collapsed: output '{}' has {:.1f} dB of signal to noise "
+        "against the input model's; `lathe compare` shows the layer where",
+        output.name, output.sqnr_db));
+    report.exit_code = 3;
+    return;
+  }
 }
 
 }  // namespace
@@ -89,6 +116,7 @@ void deliver_file(const DeliveryContext& context, const fs::path& file,
     throw Error(ErrorKind::kUnsupported, file.string(), problem,
                 "nothing was written");
   if (context.scorer) judge_file(context, unchecked, report);
+  judge_fidelity(context, report);
   context.check_cancelled();
   report.outputs.push_back(record_file("variant", unchecked));
   report.outputs.back().path = file.string();

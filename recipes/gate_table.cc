@@ -30,6 +30,12 @@ const GateRow kGates[] = {
      [](const StageScore& score) -> Figure {
        return score.accuracy ? score.accuracy->agreement : std::nullopt;
      }},
+    {"max_perplexity",
+     "most perplexity of the next token, of models that foretell their input",
+     kAny,
+     [](const StageScore& score) -> Figure {
+       return score.accuracy ? score.accuracy->perplexity : std::nullopt;
+     }},
     {"min_sqnr_db",
      "least signal to quantization noise of any output against the input "
      "model's, in dB",

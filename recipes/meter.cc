@@ -11,8 +11,8 @@ std::vector<MeasuredLatency> RuntimeMeter::measure(
   for (const std::filesystem::path& path : models) {
     if (cancel_) cancel_->check();
     sessions.push_back(latency::Session::open(path, session_options));
-    subjects.push_back(
-        {path.filename().string(), sessions.back().get(), inputs_});
+    subjects.push_back({path.filename().string(), sessions.back().get(),
+                        latency::fit_types(*sessions.back(), inputs_)});
   }
   return latency::bench(subjects, options_, progress_, cancel_);
 }

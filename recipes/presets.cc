@@ -11,10 +11,13 @@ namespace {
 
 constexpr Preset kPresets[] = {
     {"int8-latency",
-     "Static int8 for the lowest latency: simplify, quantize, block pixels",
+     "Static int8 for the lowest latency: simplify, even out channels, "
+     "quantize, "
+     "keep sums out of slow normalizations, block pixels",
      R"({"schema_version": 1,
- "stages": [{"pass": "simplify"}, {"pass": "quantize_static"},
-            {"pass": "block_pixels"}]})"},
+ "stages": [{"pass": "simplify"}, {"pass": "cross_layer_equalization"},
+            {"pass": "smooth_quant"}, {"pass": "quantize_static"},
+            {"pass": "split_skip_layer_norm"}, {"pass": "block_pixels"}]})"},
     {"int8-dynamic",
      "Dynamic int8 for products and LSTMs, without samples: simplify, quantize",
      R"({"schema_version": 1,

@@ -19,6 +19,7 @@ Json accuracy_json(const Accuracy& accuracy, Json score) {
   score["samples"] = accuracy.samples;
   put(score, "top1", accuracy.top1);
   put(score, "top5", accuracy.top5);
+  put(score, "perplexity", accuracy.perplexity);
   put(score, "agreement", accuracy.agreement);
   std::optional<double> lowest;
   for (const OutputFidelity& output : accuracy.outputs) {
@@ -91,6 +92,19 @@ Json score_json(const StageScore& score, const std::optional<double>& ratio) {
   return json;
 }
 
+Json layers_json(const std::vector<LayerDecision>& layers) {
+  Json json = Json::array();
+  for (const LayerDecision& layer : layers) {
+    json.push_back({{"node", layer.node},
+                    {"operator", layer.op_type},
+                    {"precision", layer.precision}});
+    put(json.back(), "sqnr_db", layer.sqnr_db);
+    put(json.back(), "saved_us", layer.saved_us);
+    json.back()["reason"] = layer.reason;
+  }
+  return json;
+}
+
 Json stage_json(const StageReport& stage) {
   Json remarks = Json::array();
   for (const Remark& remark : stage.remarks)
@@ -104,6 +118,7 @@ Json stage_json(const StageReport& stage) {
   json["score"] = score_json(stage.score, stage.measured_ratio);
   json["seconds"] = stage.seconds;
   json["remarks"] = std::move(remarks);
+  if (!stage.layers.empty()) json["layers"] = layers_json(stage.layers);
   return json;
 }
 

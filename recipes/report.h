@@ -28,6 +28,7 @@ struct StageReport {
   double seconds = 0;  // pass and scoring
   int64_t changes = 0;
   std::vector<Remark> remarks;
+  std::vector<LayerDecision> layers;  // empty: the pass decides nothing of them
 };
 
 // A model file that was written, for one target.

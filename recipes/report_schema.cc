@@ -72,6 +72,21 @@ constexpr const char* kSchema = R"({
             "properties": {
               "node": {"description": "empty: the whole model",
                        "type": "string"},
+              "reason": {"type": "string", "minLength": 1}}}},
+        "layers": {
+          "description": "what the pass decided for each layer",
+          "type": "array",
+          "items": {
+            "type": "object", "additionalProperties": false,
+            "required": ["node", "operator", "precision", "reason"],
+            "properties": {
+              "node": {"type": "string"},
+              "operator": {"type": "string"},
+              "precision": {"enum": ["int8", "float"]},
+              "sqnr_db": {"description": "of the model's outputs with this layer alone in that way",
+                          "type": "number"},
+              "saved_us": {"description": "less than in float on the device, borders aside",
+                           "type": "number"},
               "reason": {"type": "string", "minLength": 1}}}}}}},
   "variants": {
     "description": "models that were written, one for each target",
@@ -180,11 +195,13 @@ constexpr const char* kSchema = R"({
       "top1": {"$ref": "#/$defs/fraction"},
       "top5": {"$ref": "#/$defs/fraction"},
       "agreement": {
-        "description": "share of samples with the input model's arg max",
+        "description": "share of samples (of positions, where a sample has several) with the input model's arg max",
         "$ref": "#/$defs/fraction"},
       "sqnr_db": {"description": "lowest of all outputs, against the input model",
                   "type": "number"},
-      "perplexity": {"type": "number", "minimum": 1},
+      "perplexity": {
+        "description": "of the next token, where the model foretells its input",
+        "type": "number", "minimum": 1},
       "outputs": {
         "description": "against the input model",
         "type": "array",

@@ -18,6 +18,7 @@
 #include "passes/device_traits.h"
 #include "passes/io/import.h"
 #include "passes/io/onnx/onnx.h"
+#include "passes/quantize/quantize.h"
 #include "recipes/deliver.h"
 #include "recipes/meter.h"
 #include "recipes/pass_table.h"
@@ -30,6 +31,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kCollapseSamples = 4;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -77,6 +80,7 @@ class Run {
     if (options_.score) make_scorer();
     run_baseline();
     for (const StageSpec& stage : recipe_.stages) run_stage(stage);
+    if (!options_.score) look_for_collapse();
     const DeliveryContext delivery{
         recipe_,      models_,
         inputs_,      scorer_.get(),
@@ -155,12 +159,12 @@ class Run {
     }
     if (data_.scoring && options_.score)
       report_.scoring = describe(*data_.scoring);
+    report_.input_shapes =
+        effective_shapes(recipe_, models_[0], data_.calibration.get());
     check_cancelled();
   }
 
   void make_scorer() {
-    report_.input_shapes =
-        effective_shapes(recipe_, models_[0], data_.calibration.get());
     inputs_ = bench_inputs(models_[0], report_.input_shapes,
                            data_.calibration.get(), recipe_.seed);
     if (data_.scoring) {
@@ -258,10 +262,13 @@ class Run {
     context.evaluator = evaluator_.get();
     context.executor = executor_.get();
     context.device = device_traits_ ? &*device_traits_ : nullptr;
+    context.reference = float_model();
+    context.input_shapes = report_.input_shapes;
     ir::Model model = ir::clone(models_.back());
     PassResult result = run_passes(model, passes, context);
     stage.changes = result.changes;
     stage.remarks = std::move(result.remarks);
+    stage.layers = std::move(result.layers);
     // Nothing changed: the model keeps its score.
     const StageReport& last = report_.stages.back();
     const bool same = stage.changes == 0 && report_.stages.size() > 1;
@@ -271,6 +278,26 @@ class Run {
     }
     models_.push_back(std::move(model));
     finish(std::move(stage), start, same);
+  }
+
+  // What the first stage that left codes was given; null where there was none,
+  // or where the input model holds codes itself.
+  const ir::Model* float_model() const {
+    const auto coded = std::ranges::find_if(models_, quantize::holds_codes);
+    if (coded == models_.begin() || coded == models_.end()) return nullptr;
+    return &*std::prev(coded);
+  }
+
+  // A few samples against the input model: a model that has lost its output is
+  // never written without a word.
+  void look_for_collapse() {
+    if (!data_.scoring || !quantize::holds_codes(models_.back())) return;
+    accuracy::EvaluateOptions evaluate;
+    evaluate.jobs = options_.jobs;
+    evaluate.samples = kCollapseSamples;
+    report_.stages.back().score.accuracy =
+        accuracy::evaluate(models_.back(), &models_.front(), *data_.scoring,
+                           evaluate, *options_.progress, options_.cancel);
   }
 
   uint64_t derive_seed_for(const std::string& stage) const {

@@ -241,7 +241,8 @@ std::string write_checked(const ir::Model& model, const fs::path& file,
     const auto from_file = latency::Session::open(file, options);
     if (inputs.empty()) return "";
     const auto in_memory = latency::Session::open(model, options);
-    return compare_outputs(from_file->run(inputs), in_memory->run(inputs));
+    const NamedTensors fitted = latency::fit_types(*from_file, inputs);
+    return compare_outputs(from_file->run(fitted), in_memory->run(fitted));
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kInput) throw;
     return error.message();

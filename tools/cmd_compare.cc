@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -32,21 +31,6 @@ struct Options {
   std::string reference, other, data, html, min_sqnr;
   int64_t top = 20;
 };
-
-// "20" or "20dB".
-double parse_db(const std::string& flag, std::string_view text) {
-  std::string_view number = text;
-  if (number.ends_with("dB")) number.remove_suffix(2);
-  double value = 0;
-  const auto [end, code] =
-      std::from_chars(number.data(), number.data() + number.size(), value);
-  if (code != std::errc() || end != number.data() + number.size() ||
-      !std::isfinite(value))
-    throw Error(
-        ErrorKind::kUsage, flag,
-        fmt::format("found '{}', expected a number of dB like 20", text));
-  return value;
-}
 
 // Layers by how much they lose, most first.
 std::vector<size_t> by_drop(const Comparison& comparison) {
@@ -197,7 +181,7 @@ int judge(const Comparison& comparison, double min_sqnr_db, Context& context) {
 int compare(const Options& options, Context& context) {
   std::optional<double> min_sqnr_db;
   if (!options.min_sqnr.empty())
-    min_sqnr_db = parse_db("--min-sqnr", options.min_sqnr);
+    min_sqnr_db = parse_decibels("--min-sqnr", options.min_sqnr);
   if (!options.html.empty()) require_folder_of(options.html);
   const ir::Model reference = load_model(options.reference, context);
   const ir::Model other = load_model(options.other, context);

@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "passes/base/error.h"
 #include "passes/base/text.h"
@@ -44,6 +45,16 @@ std::string take_model(Options& options) {
   return models.front();
 }
 
+// Quantization leaves as many layers in float as the budget asks for.
+void keep_drop(recipes::Recipe& recipe) {
+  for (recipes::StageSpec& stage : recipe.stages) {
+    if (stage.pass != "quantize_static") continue;
+    Json stage_options = Json::parse(stage.options);
+    stage_options["max_drop"] = *recipe.max_drop;
+    stage.options = stage_options.dump();
+  }
+}
+
 int compress(Options options, Context& context) {
   const std::string model = take_model(options);
   recipes::Recipe recipe =
@@ -54,8 +65,10 @@ int compress(Options options, Context& context) {
   for (const std::string& target : options.targets)
     recipe.latency_targets.push_back(
         recipes::parse_target(target, "--target-latency"));
-  if (!options.max_drop.empty())
+  if (!options.max_drop.empty()) {
     recipe.max_drop = recipes::parse_drop(options.max_drop, "--max-drop");
+    keep_drop(recipe);
+  }
   apply_shared_flags(context.flags, recipe);
   if (options.print) return print_recipe(recipe);
   if (options.output.empty()) throw_usage("--output is required");

@@ -31,6 +31,7 @@ Json to_json(const Options& options, const Accuracy& accuracy) {
                {"samples", accuracy.samples}};
   if (accuracy.top1) json["top1"] = *accuracy.top1;
   if (accuracy.top5) json["top5"] = *accuracy.top5;
+  if (accuracy.perplexity) set_finite(json, "perplexity", *accuracy.perplexity);
   if (accuracy.agreement) json["agreement"] = *accuracy.agreement;
   if (options.against.empty()) return json;
   json["outputs"] = Json::array();
@@ -53,6 +54,9 @@ std::string to_text(const Options& options, const Accuracy& accuracy) {
   };
   line("top-1", accuracy.top1);
   line("top-5", accuracy.top5);
+  if (accuracy.perplexity)
+    text += fmt::format("{:<10} {}\n", "perplexity",
+                        format_perplexity(*accuracy.perplexity));
   line("agreement", accuracy.agreement);
   if (accuracy.outputs.empty()) return text;
   Table table({"output", "SQNR", "cosine", "max |difference|"});
@@ -72,7 +76,7 @@ int evaluate(const Options& options, Context& context) {
   if (!options.against.empty())
     reference = load_model(options.against, context);
   const auto source = open_samples(
-      options.data, model,
+      options.data, reference ? *reference : model,
       "the data is synthetic: the figures say nothing about real accuracy",
       context);
   accuracy::EvaluateOptions evaluate_options;
@@ -82,7 +86,7 @@ int evaluate(const Options& options, Context& context) {
       accuracy::evaluate(model, reference ? &*reference : nullptr, *source,
                          evaluate_options, context.terminal, &context.cancel);
   context.terminal.end();
-  if (!accuracy.top1 && !reference)
+  if (!accuracy.top1 && !accuracy.perplexity && !reference)
     context.terminal.warn(
         source->has_labels()
             ? "the model has no class scores as its first output: there is no "
@@ -110,7 +114,9 @@ Action setup_eval(CLI::App& app) {
       ->required()
       ->group("Input");
   add_text(app, "--against", "REF", options->against,
-           "a reference model: adds agreement, SQNR and cosine")
+           "a reference model: adds agreement, SQNR and cosine; the samples "
+           "are read for its inputs, and MODEL's may be float16 where they are "
+           "float")
       ->group("Input");
   app.footer(
       "  lathe eval model.onnx --data test.json\n"

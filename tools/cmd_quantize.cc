@@ -34,7 +34,8 @@ constexpr Scheme kSchemes[] = {
 struct Options {
   std::string scheme, device;
   std::string model, data, output, activation_type, calibration, percentile;
-  std::string block_size, rounding, form;
+  std::string block_size, rounding, form, placement, equalize;
+  std::string max_drop, min_sqnr, latency_limit;
   std::vector<std::string> exclude_nodes, exclude_operators;
   int64_t weight_bits = 0;  // 0: the default
   bool per_tensor = false, symmetric = false, print = false;
@@ -125,11 +126,37 @@ PassOptions pass_options(const Scheme& scheme, const Options& options) {
     made.set("--rounding", "method", options.rounding);
   if (!options.form.empty())
     made.set("--form", "form", replaced(options.form, '-', '_'));
+  if (!options.placement.empty())
+    made.set("--placement", "placement", options.placement);
+  if (!options.max_drop.empty())
+    made.set("--max-drop", "max_drop",
+             recipes::parse_drop(options.max_drop, "--max-drop"));
+  if (!options.min_sqnr.empty())
+    made.set("--min-sqnr", "min_sqnr_db",
+             parse_decibels("--min-sqnr", options.min_sqnr));
+  if (!options.latency_limit.empty()) {
+    recipes::parse_target(options.latency_limit, "--target-latency");
+    made.set("--target-latency", "latency_limit", options.latency_limit);
+  }
   if (!options.exclude_nodes.empty())
     made.set("--exclude-node", "exclude_nodes", options.exclude_nodes);
   if (!options.exclude_operators.empty())
     made.set("--exclude-op", "exclude_operators", options.exclude_operators);
   return made;
+}
+
+void drop_equalization(const Scheme& scheme, const Options& options,
+                       recipes::Recipe& recipe) {
+  const auto evens_out = [](const recipes::StageSpec& stage) {
+    return stage.pass == "cross_layer_equalization" ||
+           stage.pass == "smooth_quant";
+  };
+  if (std::none_of(recipe.stages.begin(), recipe.stages.end(), evens_out))
+    throw Error(
+        ErrorKind::kUsage, "--equalize",
+        std::string("--scheme ") + scheme.name + " evens out no channels",
+        "leave the flag away");
+  if (options.equalize == "off") std::erase_if(recipe.stages, evens_out);
 }
 
 int quantize(const Options& options, Context& context) {
@@ -139,16 +166,25 @@ int quantize(const Options& options, Context& context) {
                 "see 'lathe help quantize'");
   recipes::Recipe recipe =
       recipe_from_preset(scheme.preset, options.model, options.data);
+  if (!options.equalize.empty()) drop_equalization(scheme, options, recipe);
   const PassOptions given = pass_options(scheme, options);
   for (recipes::StageSpec& stage : recipe.stages)
     if (stage.pass == scheme.pass) stage.options = given.over(stage.options);
   recipe.device.profile = options.device;
+  if (!options.max_drop.empty())
+    recipe.max_drop = recipes::parse_drop(options.max_drop, "--max-drop");
+  if (!options.latency_limit.empty())
+    recipe.latency_targets.push_back(
+        recipes::parse_target(options.latency_limit, "--target-latency"));
   apply_shared_flags(context.flags, recipe);
   if (options.print) return print_recipe(recipe);
   if (options.output.empty())
     throw Error(ErrorKind::kUsage, "lathe quantize", "--output is required",
                 "see 'lathe help quantize'");
-  return run_recipe(recipe, {.folder = {}, .file = options.output}, context);
+  const bool budget = !options.max_drop.empty() || !options.min_sqnr.empty() ||
+                      !options.latency_limit.empty();
+  return run_recipe(
+      recipe, {.folder = {}, .file = options.output, .score = budget}, context);
 }
 
 }  // namespace
@@ -172,6 +208,28 @@ Action setup_quantize(CLI::App& app) {
            "activations, and where weights need 7 bits (default: this "
            "machine); 'lathe list devices' names them")
       ->group("Quantization");
+  add_choice(app, "--placement", {"latency", "all"}, options->placement,
+             "int8: integer kernels where they pay by the device's profile, or "
+             "wherever the runtime has one")
+      ->default_str("latency")
+      ->group("Quantization");
+  add_choice(app, "--equalize", {"auto", "off"}, options->equalize,
+             "int8: channels that reach far beyond the others are evened out "
+             "before, where that is predicted to help")
+      ->default_str("auto")
+      ->group("Quantization");
+  add_text(app, "--max-drop", "X%", options->max_drop,
+           "mixed precision: layers stay in float until top-1 drops by no more "
+           "than this (agreement with MODEL where there are no labels)")
+      ->group("Mixed precision");
+  add_text(app, "--min-sqnr", "DB", options->min_sqnr,
+           "mixed precision: layers stay in float until every output has this "
+           "signal to noise against MODEL, as 20dB")
+      ->group("Mixed precision");
+  add_text(app, "--target-latency", "T", options->latency_limit,
+           "mixed precision: as few layers in int8 as this latency allows, "
+           "those first that disturb the outputs least: 3ms, 800us, 0.5x")
+      ->group("Mixed precision");
   add_choice(app, "--activation-type", {"uint8", "int8", "uint16", "int16"},
              options->activation_type,
              "integer type of activations (default: uint8 for an x86, int8 "
@@ -223,6 +281,8 @@ Action setup_quantize(CLI::App& app) {
       ->group("Output");
   app.footer(
       "  lathe quantize model.onnx --data train.json -o model-int8.onnx\n"
+      "  lathe quantize model.onnx --data train.json --max-drop 0.5% -o "
+      "model-int8.onnx\n"
       "  lathe quantize model.onnx --data train.json --samples 256 "
       "--exclude-op Gemm -o model-int8.onnx\n"
       "  lathe quantize model.onnx --scheme int8-dynamic -o "

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 
 #include "passes/base/error.h"
@@ -93,6 +94,20 @@ CLI::Option* add_choice(CLI::App& app, const std::string& names,
       });
   if (!value.empty()) option->default_str(value);
   return option;
+}
+
+double parse_decibels(const std::string& flag, std::string_view text) {
+  std::string_view number = text;
+  if (number.ends_with("dB")) number.remove_suffix(2);
+  double value = 0;
+  const auto [end, code] =
+      std::from_chars(number.data(), number.data() + number.size(), value);
+  if (code != std::errc() || end != number.data() + number.size() ||
+      !std::isfinite(value))
+    throw Error(
+        ErrorKind::kUsage, flag,
+        fmt::format("found '{}', expected a number of dB like 20", text));
+  return value;
 }
 
 void parse_input_shape(std::string_view text, ir::InputShapes& shapes) {

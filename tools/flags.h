@@ -44,6 +44,9 @@ void add_shared_flags(CLI::App& app, SharedFlags& flags, bool several_threads);
 // "180s", "3min" or "3m", "1500ms"; a number alone is seconds. Error kUsage.
 double parse_seconds(const std::string& flag, std::string_view text);
 
+// "20" or "20dB"; error kUsage.
+double parse_decibels(const std::string& flag, std::string_view text);
+
 // "[name:]1x3x224x224"; error kUsage.
 void parse_input_shape(std::string_view text, ir::InputShapes& shapes);
 

@@ -1,5 +1,7 @@
 #include "tools/output.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -34,6 +36,10 @@ void print_json(const Json& document) {
 std::string dump(const Json& document, int indent) {
   return document.dump(indent, ' ', /*ensure_ascii=*/false,
                        Json::error_handler_t::replace);
+}
+
+std::string format_perplexity(double perplexity) {
+  return fmt::format("{:.3f}", perplexity);
 }
 
 Table::Table(std::vector<std::string> header, std::vector<size_t> left)

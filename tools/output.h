@@ -18,6 +18,9 @@ void print_json(const Json& document);
 // Never throws: bytes that are no UTF-8 become U+FFFD. indent -1: one line.
 std::string dump(const Json& document, int indent);
 
+// "3.664"; "inf" where it has no bound.
+std::string format_perplexity(double perplexity);
+
 // Columns aligned by their widest cell; the first to the left, others to the
 // right unless `left` names them.
 class Table {

@@ -65,7 +65,7 @@ int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
   recipes::RunOptions options;
   options.out_dir = destination.folder;
   options.out_file = destination.file;
-  options.score = destination.file.empty();
+  options.score = destination.file.empty() || destination.score;
   options.jobs = context.jobs();
   options.progress = &context.terminal;
   options.cancel = &context.cancel;

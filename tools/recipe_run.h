@@ -24,6 +24,7 @@ void apply_shared_flags(const SharedFlags& flags, recipes::Recipe& recipe);
 // Where the results go: a folder, or one file without scores.
 struct Destination {
   std::filesystem::path folder, file;
+  bool score = false;  // a file as well; a folder always is
 };
 
 // Runs it and prints the report's JSON or its tables; returns the exit code.

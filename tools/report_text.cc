@@ -18,6 +18,10 @@ std::string percent(std::optional<double> fraction) {
   return fraction ? fmt::format("{:.2f}%", 100 * *fraction) : "";
 }
 
+std::string number(std::optional<double> perplexity) {
+  return perplexity ? format_perplexity(*perplexity) : "";
+}
+
 std::string estimated(const StageScore& score) {
   if (!score.estimated_latency) return "";
   return format_latency_us(score.estimated_latency->p50_us);
@@ -48,6 +52,10 @@ std::optional<double> agreement(const StageScore& score) {
   return score.accuracy ? score.accuracy->agreement : std::nullopt;
 }
 
+std::optional<double> perplexity(const StageScore& score) {
+  return score.accuracy ? score.accuracy->perplexity : std::nullopt;
+}
+
 std::string stage_table(const recipes::Report& report) {
   const auto any = [&](auto&& has) {
     return std::any_of(report.stages.begin(), report.stages.end(),
@@ -56,9 +64,12 @@ std::string stage_table(const recipes::Report& report) {
   const bool has_top1 = any([](const auto& s) { return bool(top1(s)); });
   const bool has_agreement =
       any([](const auto& s) { return bool(agreement(s)); });
+  const bool has_perplexity =
+      any([](const auto& s) { return bool(perplexity(s)); });
   std::vector<std::string> header{"stage", "estimated", "measured", "ratio",
                                   "size",  "MACs",      "params"};
   if (has_top1) header.push_back("top-1");
+  if (has_perplexity) header.push_back("perplexity");
   if (has_agreement) header.push_back("agreement");
   Table table(header);
   for (const StageReport& stage : report.stages) {
@@ -72,6 +83,7 @@ std::string stage_table(const recipes::Report& report) {
         score.macs ? format_count(*score.macs) : "",
         format_count(score.parameters)};
     if (has_top1) row.push_back(percent(top1(score)));
+    if (has_perplexity) row.push_back(number(perplexity(score)));
     if (has_agreement) row.push_back(percent(agreement(score)));
     table.add(std::move(row));
   }
@@ -101,6 +113,8 @@ std::string variant_lines(const recipes::Report& report,
     text += ", " + format_bytes(variant.score.size_bytes);
     if (top1(variant.score))
       text += ", top-1 " + percent(top1(variant.score));
+    else if (perplexity(variant.score))
+      text += ", perplexity " + number(perplexity(variant.score));
     else if (agreement(variant.score))
       text += ", agreement " + percent(agreement(variant.score));
     text += "\n";
@@ -120,6 +134,17 @@ std::string gate_lines(const recipes::Report& report) {
                         gate.value ? fmt::format(" ({:g})", *gate.value)
                                    : " (there is no such figure)");
   return text.empty() ? "" : "\n" + text;
+}
+
+std::string fidelity_lines(const Accuracy& accuracy) {
+  std::string text;
+  for (const OutputFidelity& output : accuracy.outputs)
+    text += fmt::format(
+        "  output '{}': {:.1f} dB of signal to noise on {} "
+        "sample{}\n",
+        output.name, output.sqnr_db, accuracy.samples,
+        accuracy.samples == 1 ? "" : "s");
+  return text;
 }
 
 std::string note_lines(const recipes::Report& report) {
@@ -161,6 +186,9 @@ std::string file_text(const recipes::Report& report,
                     stage.changes, stage.changes == 1 ? "" : "s",
                     stage.remarks.size(), stage.remarks.size() == 1 ? "" : "s");
   }
+  if (!report.stages.empty())
+    if (const auto& accuracy = report.stages.back().score.accuracy)
+      text += fidelity_lines(*accuracy);
   return text + note_lines(report);
 }
 

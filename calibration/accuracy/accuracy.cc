@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "calibration/accuracy/align_inputs.h"
 #include "calibration/accuracy/reference.h"
 #include "calibration/accuracy/sample_score.h"
 #include "calibration/accuracy/totals.h"
@@ -48,6 +49,11 @@ std::vector<size_t> match_outputs(const std::vector<std::string>& ours,
               "both need the same outputs to be compared");
 }
 
+// What a model that reads nothing but token ids is fed; else null.
+const ir::Tensor* token_ids(const Batch& batch) {
+  return batch.inputs.size() == 1 ? &batch.inputs[0].second : nullptr;
+}
+
 // Runs the model over the data beside `reference` (may be null).
 Accuracy score_model(const ir::Model& model, Reference* reference,
                      BatchSource& data, const EvaluateOptions& options,
@@ -55,7 +61,10 @@ Accuracy score_model(const ir::Model& model, Reference* reference,
   latency::SessionOptions session_options;
   session_options.threads = 1;
   session_options.spin = false;
-  std::unique_ptr<Session> session = Session::open(model, session_options);
+  std::optional<ir::Model> aligned;
+  if (reference) aligned = align_inputs(reference->session().inputs(), model);
+  const std::unique_ptr<Session> session =
+      Session::open(aligned ? *aligned : model, session_options);
   std::vector<std::string> names = output_names(*session);
 
   latency::StreamOptions stream;
@@ -86,8 +95,9 @@ Accuracy score_model(const ir::Model& model, Reference* reference,
       theirs = reference->outputs(folded + slot, batch);
       for (size_t index : match) matched.push_back(theirs[index]);
     }
-    slots[slot].scores = score_batch({names, outputs, matched, batch.labels,
-                                      stream.batch_size, batch.samples});
+    slots[slot].scores =
+        score_batch({names, outputs, matched, batch.labels, stream.batch_size,
+                     batch.samples, token_ids(batch)});
     slots[slot].reference = std::move(theirs);
   };
   auto fold = [&](size_t slot, const Batch&) {

@@ -1,5 +1,5 @@
-// Top-1, top-5 and fidelity to a reference model. What each figure means at its
-// edges: sample_score.h and metrics.h.
+// Top-1, top-5, perplexity and fidelity to a reference model. What each figure
+// means at its edges: sample_score.h, metrics.h and perplexity.h.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,10 @@ struct EvaluateOptions {
   // What labels are compared with: the first output when it is [N, classes].
 };
 
-// Runs `model` (and `reference`, when given) in ONNX Runtime over the data.
-// Memory does not grow with the number of samples; results do not depend on
-// jobs.
+// Runs `model` (and `reference`, when given) in ONNX Runtime over the data,
+// which fits the reference's inputs where there is one: align_inputs.h says
+// what of `model`'s may differ. Memory does not grow with the number of
+// samples; results do not depend on jobs.
 Accuracy evaluate(const ir::Model& model, const ir::Model* reference,
                   BatchSource& data, const EvaluateOptions& options,
                   ProgressSink& progress, const CancelToken* cancel);

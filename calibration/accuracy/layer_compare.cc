@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "calibration/accuracy/accuracy.h"
+#include "calibration/accuracy/align_inputs.h"
 #include "calibration/accuracy/layer_jump.h"
 #include "calibration/accuracy/layer_match.h"
 #include "calibration/accuracy/layer_stats.h"
@@ -18,53 +19,6 @@ namespace lathe::accuracy {
 namespace {
 
 using latency::Session;
-
-std::vector<ir::Value*> fed_inputs(const ir::Model& model) {
-  std::vector<ir::Value*> inputs;
-  for (ir::Value* input : model.graph->inputs())
-    if (!input->has_initializer()) inputs.push_back(input);
-  return inputs;
-}
-
-// Puts a Cast behind the input, so that it takes `type` under its old name.
-void retype_input(ir::Graph& graph, ir::Value* input, ir::DataType type) {
-  const std::string name = input->name();
-  const ir::DataType inner = input->type.elem;
-  std::vector<ir::Use> uses = input->uses();
-  ir::Node* first = graph.nodes().empty() ? nullptr : graph.node_list()[0];
-  ir::Node* cast = graph.add_node(
-      "Cast", {input}, std::vector<std::string>{name + "_Cast"}, first);
-  cast->set_attr("to", static_cast<int64_t>(inner));
-  cast->output()->type = input->type;
-  for (const ir::Use& use : uses)
-    use.node->set_input(use.index, cast->output());
-  input->type.elem = type;
-}
-
-// A copy of `other` that takes the reference's inputs.
-ir::Model align_inputs(const ir::Model& reference, const ir::Model& other) {
-  ir::Model aligned = ir::clone(other);
-  ir::Graph& graph = *aligned.graph;
-  const std::vector<ir::Value*> theirs = fed_inputs(reference);
-  const std::vector<ir::Value*> ours = fed_inputs(aligned);
-  bool named = ours.size() != theirs.size();
-  for (const ir::Value* input : theirs)
-    if (const ir::Value* same = graph.find(input->name()))
-      named = named || same->is_graph_input();
-  if (!named)
-    for (size_t i = 0; i < ours.size(); ++i) {
-      if (ir::Value* taken = graph.find(theirs[i]->name()))
-        graph.rename(taken, graph.unique_name(taken->name() + "_inner"));
-      graph.rename(ours[i], theirs[i]->name());
-    }
-  for (const ir::Value* input : theirs) {
-    ir::Value* same = graph.find(input->name());
-    if (same && same->is_graph_input() && same->type.elem != input->type.elem &&
-        is_comparable(same->type.elem) && is_comparable(input->type.elem))
-      retype_input(graph, same, input->type.elem);
-  }
-  return aligned;
-}
 
 // The shapes that the data's batches give the inputs.
 ir::InputShapes batch_shapes(BatchSource& data, int64_t batch_size) {
@@ -234,7 +188,8 @@ class LayerRun {
 Comparison compare_layers(const ir::Model& reference, const ir::Model& other,
                           BatchSource& data, const CompareOptions& options,
                           ProgressSink& progress, const CancelToken* cancel) {
-  const ir::Model aligned = align_inputs(reference, other);
+  const std::optional<ir::Model> changed = align_inputs(reference, other);
+  const ir::Model& aligned = changed ? *changed : other;
   EvaluateOptions evaluate_options;
   evaluate_options.samples = options.samples;
   evaluate_options.jobs = options.jobs;

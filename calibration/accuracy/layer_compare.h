@@ -69,10 +69,9 @@ struct CompareOptions {
 
 // Runs both models in ONNX Runtime over the data: whole, at the highest
 // optimization level, for `accuracy`; with the layers' results as further
-// outputs, Q and DQ computed in float, for `layers`. Inputs of another
-// floating-point type or, where their number is the same, of other names are
-// fed what the reference's are. Memory does not grow with the number of
-// samples; results do not depend on jobs.
+// outputs, Q and DQ computed in float, for `layers`. Both are fed what the
+// reference's inputs ask for (align_inputs.h). Memory does not grow with the
+// number of samples; results do not depend on jobs.
 Comparison compare_layers(const ir::Model& reference, const ir::Model& other,
                           BatchSource& data, const CompareOptions& options,
                           ProgressSink& progress, const CancelToken* cancel);

@@ -96,6 +96,30 @@ void score_labels(const ScoredBatch& batch, std::span<SampleScore> scores) {
   }
 }
 
+void score_tokens(const ScoredBatch& batch, std::span<SampleScore> scores) {
+  if (!batch.token_ids || batch.outputs.empty()) return;
+  const ir::Tensor& tokens = *batch.token_ids;
+  if (!foretells(tokens, batch.outputs[0])) return;
+  if (tokens.dims()[0] % batch.batch_size != 0) return;
+  const ScoreMap map(batch.outputs[0]);
+  const std::vector<int64_t> ids = tokens.to_int64s();
+  const auto length = static_cast<size_t>(tokens.dims()[1]);
+  const size_t each = map.values().size() / ids.size() * length;
+  const auto rows = static_cast<size_t>(tokens.dims()[0] / batch.batch_size);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    TokenLoss sum;
+    bool known = true;
+    for (size_t row = i * rows; known && row < (i + 1) * rows; ++row) {
+      const std::optional<TokenLoss> loss =
+          sequence_loss(std::span(ids).subspan(row * length, length),
+                        map.values().subspan(row * each, each));
+      known = loss.has_value();
+      if (loss) sum.add(*loss);
+    }
+    if (known) scores[i].next_token = sum;
+  }
+}
+
 double element_agreement(const ir::Tensor& a, const ir::Tensor& b, int64_t part,
                          int64_t of) {
   int64_t each = a.size() / of, equal = 0;
@@ -157,6 +181,7 @@ std::vector<SampleScore> score_batch(const ScoredBatch& batch) {
   int64_t count = parts(batch.outputs, batch.batch_size);
   std::vector<SampleScore> scores(static_cast<size_t>(batch.samples));
   score_labels(batch, scores);
+  score_tokens(batch, scores);
   if (!batch.reference.empty()) {
     std::span<SampleScore> parted(
         scores.data(), static_cast<size_t>(std::min(count, batch.samples)));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "calibration/accuracy/metrics.h"
+#include "calibration/accuracy/perplexity.h"
 #include "passes/ir/tensor.h"
 
 namespace lathe::accuracy {
@@ -14,6 +15,7 @@ namespace lathe::accuracy {
 struct SampleScore {
   std::optional<bool> top1, top5;
   std::optional<double> agreement;
+  std::optional<TokenLoss> next_token;
   // One an output; absent for outputs that are not floating-point or empty.
   std::vector<std::optional<SampleFidelity>> outputs;
 };
@@ -28,6 +30,8 @@ struct ScoredBatch {
   const std::vector<int64_t>& labels;
   int64_t batch_size = 1;
   int64_t samples = 1;
+  // The tokens, of a model that reads nothing else; null: it reads more.
+  const ir::Tensor* token_ids = nullptr;
 };
 
 // One score a sample. Where an output cannot be split into samples (its first
@@ -39,7 +43,8 @@ struct ScoredBatch {
 // top5 are of the first output, where it gives each sample one vector of two
 // (six) or more classes. Agreement is the share of the first output's positions
 // at which both choose the same class; of integer outputs, the share of equal
-// elements.
+// elements. next_token is of the first output, where it holds scores of the
+// next token for token_ids and all ids lie in its vocabulary.
 //
 // Errors kInput: a label outside the classes; outputs whose shapes differ from
 // the reference's.

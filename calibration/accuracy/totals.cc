@@ -1,6 +1,7 @@
 #include "calibration/accuracy/totals.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace lathe::accuracy {
 
@@ -8,6 +9,10 @@ void Totals::add(const SampleScore& score) {
   ++samples_;
   if (score.top1) top1_.add(*score.top1 ? 1 : 0);
   if (score.top5) top5_.add(*score.top5 ? 1 : 0);
+  if (score.next_token) {
+    ++token_samples_;
+    tokens_.add(*score.next_token);
+  }
   if (score.agreement) agreement_.add(*score.agreement);
   for (size_t i = 0; i < score.outputs.size(); ++i) {
     if (!score.outputs[i]) continue;
@@ -23,6 +28,10 @@ Accuracy Totals::result() const {
   result.samples = samples_;
   if (top1_.count) result.top1 = top1_.value();
   if (top5_.count) result.top5 = top5_.value();
+  // One sample that holds no tokens of the vocabulary: it is none.
+  if (tokens_.count > 0 && token_samples_ == samples_)
+    result.perplexity =
+        std::exp(tokens_.sum / static_cast<double>(tokens_.count));
   if (!compared_) return result;
   if (agreement_.count) result.agreement = agreement_.value();
   for (size_t i = 0; i < outputs_.size(); ++i)

@@ -37,7 +37,8 @@ class Totals {
   };
   std::vector<std::string> names_;
   bool compared_;
-  int64_t samples_ = 0;
+  int64_t samples_ = 0, token_samples_ = 0;
+  TokenLoss tokens_;
   Mean top1_, top5_, agreement_;
   std::vector<Output> outputs_;
 };

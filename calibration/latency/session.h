@@ -78,6 +78,11 @@ class Session final : public Executable {
   std::shared_ptr<Impl> impl_;  // shared with what bind() returned
 };
 
+// `given`, floating-point tensors converted to the floating-point type of the
+// session's input of their name: what was made for a float model, for the same
+// model in half precision.
+NamedTensors fit_types(const Session& session, const NamedTensors& given);
+
 std::string runtime_version();  // "1.30.0"
 // An Executor whose prepared models are Sessions.
 std::unique_ptr<Executor> make_runtime_executor(int threads);

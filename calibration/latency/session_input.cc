@@ -71,6 +71,18 @@ void check_inputs(const std::string& where,
   }
 }
 
+NamedTensors fit_types(const Session& session, const NamedTensors& given) {
+  NamedTensors fitted = given;
+  for (auto& [name, tensor] : fitted) {
+    const TensorInfo* info = find(session.inputs(), name);
+    if (info && info->type.elem != tensor.type() &&
+        ir::is_floating(info->type.elem) && ir::is_floating(tensor.type()))
+      tensor = ir::Tensor::from_doubles(info->type.elem, tensor.dims(),
+                                        tensor.to_doubles());
+  }
+  return fitted;
+}
+
 void check_output(const std::string& where,
                   const std::vector<TensorInfo>& outputs,
                   const std::string& name) {

@@ -45,6 +45,24 @@ Range chosen(const Observer& observer, const FiniteRange& all,
   return {range.min + 0.0f, range.max + 0.0f};
 }
 
+// Another source in a shuffled order: neighbours are often alike.
+class ShuffledSource final : public BatchSource {
+ public:
+  explicit ShuffledSource(BatchSource& source) : source_(source) {}
+  int64_t size() const override { return source_.size(); }
+  bool has_labels() const override { return source_.has_labels(); }
+  bool is_synthetic() const override { return source_.is_synthetic(); }
+  std::string description() const override { return source_.description(); }
+  std::unique_ptr<BatchReader> read(const ReadOptions& options) override {
+    ReadOptions shuffled = options;
+    shuffled.shuffle_seed = 0;
+    return source_.read(shuffled);
+  }
+
+ private:
+  BatchSource& source_;
+};
+
 class Collector final : public RangeCollector {
  public:
   Collector(const ObserverOptions& own, const StreamData& data)
@@ -107,7 +125,12 @@ class Collector final : public RangeCollector {
   ChannelRanges collect_channels(const ir::Model& model,
                                  const std::vector<ChannelRequest>& requests,
                                  ProgressSink& progress,
-                                 const CancelToken* cancel) override {
+                                 const CancelToken* cancel,
+                                 int64_t samples) override {
+    ShuffledSource shuffled(data_.source);
+    const bool some = samples > 0 && samples < sample_count();
+    const StreamData data =
+        some ? StreamData{shuffled, samples, data_.jobs} : data_;
     std::map<std::string, int64_t> axes;
     for (const ChannelRequest& request : requests)
       axes.emplace(request.value, request.axis);
@@ -116,10 +139,10 @@ class Collector final : public RangeCollector {
     using Channels = std::vector<FiniteRange>;
     std::vector<Channels> all(names.size());
     std::vector<std::vector<Channels>> slots(
-        ValueStream::slots(data_), std::vector<Channels>(names.size()));
+        ValueStream::slots(data), std::vector<Channels>(names.size()));
     ValueStream(model, names)
         .run(
-            data_, progress, cancel,
+            data, progress, cancel,
             [&](size_t slot, size_t i, const Elements& elements) {
               slots[slot][i] = channel_extremes(
                   names[i], elements.values, elements.dims, axes.at(names[i]));
@@ -153,6 +176,11 @@ class Collector final : public RangeCollector {
   }
 
  private:
+  int64_t sample_count() const {
+    const int64_t size = data_.source.size();
+    return data_.samples > 0 ? std::min(size, data_.samples) : size;
+  }
+
   ObserverOptions own_;
   StreamData data_;
   std::unordered_map<std::string, uint64_t> not_finite_;

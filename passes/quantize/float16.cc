@@ -215,7 +215,7 @@ class Float16 final : public Pass {
     result.add({0, unknown_node_remarks(*model.graph, options_.exclude_nodes,
                                         "exclude_nodes")});
     const HalfPlan plan(model, options_, ranges);
-    result.add({0, plan.remarks()});
+    result.add({0, plan.remarks(), {}});
     result.changes += Converter(model, plan, options_).run();
     return result;
   }

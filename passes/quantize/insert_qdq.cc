@@ -27,8 +27,10 @@ namespace {
 class Inserter {
  public:
   Inserter(ir::Model& model, const Selection& selection,
-           const Parameters& parameters, const QuantizeOptions& options)
-      : graph_(*model.graph),
+           const Parameters& parameters, const QuantizeOptions& options,
+           bool outline)
+      : outline_(outline),
+        graph_(*model.graph),
         selection_(selection),
         parameters_(parameters),
         options_(options),
@@ -208,6 +210,8 @@ class Inserter {
     std::optional<int64_t> axis = channel_axis(node);
     const ir::Tensor& tensor = weights->tensor();
     auto scales_for = [&](int32_t max_code) {
+      if (outline_)
+        return std::vector<float>(axis ? tensor.dims()[*axis] : 1, 1.0f);
       return weight_scales(tensor, axis, bias ? &bias->tensor() : nullptr,
                            input_scale, max_code);
     };
@@ -218,7 +222,9 @@ class Inserter {
       scales = scales_for(max_code);
       remarks_.push_back({node.id(), kSaturationRemark});
     }
-    CodedConstant coded = coder_.weights(weights, axis, scales, max_code);
+    CodedConstant coded = outline_
+                              ? coder_.outline(weights, axis, scales)
+                              : coder_.weights(weights, axis, scales, max_code);
     use_constant(node, 1, coded);
     if (!bias) return;
     int64_t channels = node.is("Conv") || node.attr_int("transB", 0)
@@ -231,8 +237,8 @@ class Inserter {
   bool saturates(const ir::Node& node, std::optional<int64_t> axis,
                  const std::vector<float>& scales, int32_t max_code) const {
     const ir::DataType type = options_.activation_type;
-    if (!options_.pairs_saturate.value_or(false) || max_code <= kMax7BitCode ||
-        ir::bits_per_element(type) != 8)
+    if (outline_ || !options_.pairs_saturate.value_or(false) ||
+        max_code <= kMax7BitCode || ir::bits_per_element(type) != 8)
       return false;
     CodeRange activations = parameters_.reached(coded_.at(node.input(0)));
     if (type == ir::DataType::kInt8)
@@ -243,6 +249,7 @@ class Inserter {
                               activations);
   }
 
+  const bool outline_;
   ir::Graph& graph_;
   const Selection& selection_;
   const Parameters& parameters_;
@@ -263,7 +270,13 @@ class Inserter {
 std::vector<Remark> insert_qdq(ir::Model& model, const Selection& selection,
                                const Parameters& parameters,
                                const QuantizeOptions& options) {
-  return Inserter(model, selection, parameters, options).run();
+  return Inserter(model, selection, parameters, options, /*outline=*/false)
+      .run();
+}
+
+void outline_qdq(ir::Model& model, const Selection& selection,
+                 const Parameters& parameters, const QuantizeOptions& options) {
+  Inserter(model, selection, parameters, options, /*outline=*/true).run();
 }
 
 }  // namespace lathe::quantize

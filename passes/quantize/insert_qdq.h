@@ -13,4 +13,9 @@ std::vector<Remark> insert_qdq(ir::Model& model, const Selection& selection,
                                const Parameters& parameters,
                                const QuantizeOptions& options);
 
+// The same graph with zeros for weights, without looking at the float ones: to
+// ask what it takes.
+void outline_qdq(ir::Model& model, const Selection& selection,
+                 const Parameters& parameters, const QuantizeOptions& options);
+
 }  // namespace lathe::quantize

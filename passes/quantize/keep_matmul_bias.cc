@@ -1,14 +1,14 @@
 // Codes the bias that the runtime is going to merge into an integer MatMul.
 //
-//   before   DQ -> MatMul <- DQ <- w8,   MatMul -> Add <- float b -> float
-//   after    DQ -> MatMul <- DQ <- w8,   MatMul -> Add <- DQ <- b32 -> float
+//   before   DQ -> MatMul <- DQ <- w8,   MatMul -> Add <- float b -> y
+//   after    DQ -> MatMul <- DQ <- w8,   MatMul -> Add <- DQ <- b32 -> y
 //
 // ONNX Runtime merges MatMul and Add into a Gemm (with a Reshape on both sides
 // where the rank is not 2) before it looks for groups of Q and DQ. A Gemm whose
 // bias is float stays in float and has a DequantizeLinear in front of both
 // operands; one whose bias is int32 behind a DQ becomes QGemm, which writes
-// float and has no Add left. So the bias gets the scale input scale * weight
-// scale, as that of Conv and Gemm does.
+// float, or codes where a Q follows, and has no Add left. So the bias gets the
+// scale input scale * weight scale, as that of Conv and Gemm does.
 //
 // What the runtime merges (its MatMulAddFusion, checked in the optimized graphs
 // of version 1.30): MatMul by a matrix, read by nothing but the Add, with
@@ -26,13 +26,11 @@
 #include <cmath>
 
 #include "passes/ir/shape_inference.h"
+#include "passes/quantize/refusals.h"
 #include "passes/quantize/weights.h"
 
 namespace lathe::quantize {
 namespace {
-
-// As for Conv (weights.cc): the sum of products needs the rest of int32.
-constexpr double kMaxBiasCode = 1 << 30;
 
 // The Add that alone reads the MatMul, and which of its inputs is the other.
 struct Sum {
@@ -57,6 +55,12 @@ bool is_merged(const ir::Value& x, const ir::Value& operand, int64_t columns) {
            dims[0].value == columns;
   if (dims.empty() || dims.size() > 2) return false;
   return dims.back().value == columns || dims.size() == 2;
+}
+
+// One value a column.
+bool is_row(const ir::Tensor& tensor, int64_t columns) {
+  return tensor.size() == columns && tensor.rank() > 0 &&
+         tensor.dims().back() == columns;
 }
 
 class BiasKeeper {
@@ -89,8 +93,7 @@ class BiasKeeper {
   // One finite value a column, each a code that leaves room for the products.
   bool can_code(const ir::Value& operand, int64_t columns, double input_scale,
                 const std::vector<float>& scales) const {
-    if (!operand.is_constant() || operand.tensor().size() != columns ||
-        operand.tensor().dims().back() != columns)
+    if (!operand.is_constant() || !is_row(operand.tensor(), columns))
       return false;
     auto values = operand.tensor().data<float>();
     for (size_t i = 0; i < values.size(); ++i) {
@@ -142,6 +145,17 @@ class BiasKeeper {
 };
 
 }  // namespace
+
+bool adds_constant_bias(const ir::Node& add, const ir::Node& matmul) {
+  if (!matmul.is("MatMul") || matmul.input(1)->tensor().rank() != 2)
+    return false;
+  const std::optional<Sum> sum = sum_after(matmul);
+  if (!sum || sum->add != &add) return false;
+  const int64_t columns = matmul.input(1)->tensor().dims()[1];
+  return !constant_refusal(sum->operand(), "bias") &&
+         is_row(sum->operand()->tensor(), columns) &&
+         is_merged(*matmul.input(0), *sum->operand(), columns);
+}
 
 void keep_matmul_bias(ir::Model& model, const Selection& selection) {
   BiasKeeper keeper(*model.graph);

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "passes/quantize/quantize.h"
+
 namespace lathe::quantize {
 namespace {
 
@@ -56,6 +58,18 @@ const OperatorRule* find_rule(const ir::Node& node) {
   for (const OperatorRule& rule : kRules)
     if (node.is(rule.name)) return &rule;
   return nullptr;
+}
+
+bool holds_codes(const ir::Model& model) {
+  constexpr const char* kCoding[] = {"QuantizeLinear", "DequantizeLinear",
+                                     "DynamicQuantizeLinear", "MatMulInteger",
+                                     "ConvInteger"};
+  for (const auto& node : model.graph->nodes()) {
+    if (node->op_type == "MatMulNBits") return true;
+    for (const char* op : kCoding)
+      if (node->is(op)) return true;
+  }
+  return false;
 }
 
 std::vector<size_t> data_inputs(const ir::Node& node, Role role) {

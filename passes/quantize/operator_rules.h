@@ -17,7 +17,9 @@ enum class Role {
   kArithmetic,  // an integer kernel with output parameters of its own
   kMovement,  // the runtime drops the Q/DQ: input and outputs share parameters
   kCodes,     // no rule of the runtime; rewritten to work on the codes
-  kFused,     // Relu or Clip that disappears into the node before it
+  // Disappears into the node before it: Relu, Clip, and the Add of a bias that
+  // the runtime merges into a MatMul.
+  kFused,
 };
 
 struct OperatorRule {

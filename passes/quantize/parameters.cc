@@ -35,14 +35,20 @@ std::vector<ir::Value*> coded_values(const ir::Model& model,
     if (it == selection.roles.end()) continue;
     if (it->second != Role::kFused)
       for (size_t i : data_inputs(*node, it->second)) add(node->input(i));
-    // MatMul and Gemm write float where only float is read.
-    bool writes_float = node->is("MatMul") || node->is("Gemm");
+    const bool free = writes_float_for_free(selection, *node);
     for (ir::Value* value : node->outputs())
       if (value && !selection.is_inside(*value) &&
-          (!writes_float || selection.is_read(*value)))
+          (!free || selection.is_read(*value)))
         add(value);
   }
   return values;
+}
+
+// The range that a value has by definition.
+std::optional<Range> fixed_range(const Selection& selection,
+                                 const ir::Value* value) {
+  if (!selection.has_role(value->producer(), Role::kArithmetic)) return {};
+  return find_rule(*value->producer())->fixed_range;
 }
 
 // What must hold for the range of a tree of shared parameters.
@@ -118,26 +124,31 @@ Affine fit_inside(Affine affine, CodeRange codes, Range bounds) {
   return std::isnormal(best.scale) ? best : affine;
 }
 
-Parameters choose_parameters(const ir::Model& model, const Selection& selection,
-                             const QuantizeOptions& options,
-                             PassContext& context) {
+Parameters Parameters::outline(const ir::Model& model,
+                               const Selection& selection) {
   Parameters result;
   result.values_ = coded_values(model, selection);
-  std::vector<const ir::Value*> roots;
   for (ir::Value* value : result.values_) {
     const ir::Value* root = value;
     while (is_moved(selection, root)) root = root->producer()->input(0);
     result.root_[value] = root;
-    if (std::ranges::find(roots, root) == roots.end()) roots.push_back(root);
   }
-  auto fixed_range = [&](const ir::Value* root) -> std::optional<Range> {
-    if (!selection.has_role(root->producer(), Role::kArithmetic)) return {};
-    return find_rule(*root->producer())->fixed_range;
-  };
+  return result;
+}
+
+Observations observe(const ir::Model& model, const Selection& selection,
+                     const QuantizeOptions& options, PassContext& context) {
+  Observations result;
+  const Parameters outline = Parameters::outline(model, selection);
+  std::vector<const ir::Value*> roots;
+  std::set<const ir::Value*> seen;
+  for (const ir::Value* value : outline.values())
+    if (seen.insert(outline.root(value)).second)
+      roots.push_back(outline.root(value));
+  if (roots.empty()) return result;
   std::vector<std::string> names;
   for (const ir::Value* root : roots)
-    if (!fixed_range(root)) names.push_back(root->name());
-  if (roots.empty()) return result;
+    if (!fixed_range(selection, root)) names.push_back(root->name());
   if (!context.ranges)
     throw Error(ErrorKind::kUsage, "quantize_static",
                 "needs calibration data to observe activations",
@@ -145,21 +156,35 @@ Parameters choose_parameters(const ir::Model& model, const Selection& selection,
   ObserverOptions observer = options.observer;
   observer.activation_type = options.activation_type;
   observer.symmetric = options.activation_symmetric;
-  ActivationRanges observed = context.ranges->collect(
-      model, names, observer, *context.progress, context.cancel);
+  result.ranges = context.ranges->collect(model, names, observer,
+                                          *context.progress, context.cancel);
   const auto not_finite = context.ranges->not_finite();
   for (const ir::Value* root : roots)
     if (auto it = not_finite.find(root->name()); it != not_finite.end())
-      result.remarks_.push_back(left_out(*root, it->second));
+      result.remarks.push_back(left_out(*root, it->second));
+  for (const ir::Value* root : roots)
+    if (auto fixed = fixed_range(selection, root))
+      result.ranges[root->name()] = *fixed;
+  for (const ir::Value* value : outline.values())
+    if (auto it = result.ranges.find(outline.root(value)->name());
+        it != result.ranges.end())
+      result.ranges.insert({value->name(), it->second});
+  return result;
+}
 
+Parameters choose_parameters(const ir::Model& model, const Selection& selection,
+                             const QuantizeOptions& options,
+                             const Observations& observed) {
+  Parameters result = Parameters::outline(model, selection);
   std::unordered_map<const ir::Value*, Demands> demands;
-  for (const ir::Value* root : roots) {
-    Demands& demand = demands[root];
-    if (auto fixed = fixed_range(root))
-      demand.observed = *fixed;
-    else if (auto it = observed.find(root->name()); it != observed.end())
+  for (const auto& [value, root] : result.root_) {
+    const auto [entry, added] = demands.try_emplace(root);
+    if (!added) continue;
+    Demands& demand = entry->second;
+    if (auto it = observed.ranges.find(root->name());
+        it != observed.ranges.end())
       demand.observed = it->second;
-    if (selection.has_role(root->producer(), Role::kFused))
+    if (cuts_off(selection, root->producer()))
       demand.bounds = clip_bounds(*root->producer());
   }
   for (const ir::Value* value : result.values_)

@@ -6,11 +6,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "passes/activation_ranges.h"
 #include "passes/affine.h"
 #include "passes/pass_context.h"
 #include "passes/quantize/select_nodes.h"
 
 namespace lathe::quantize {
+
+struct Observations;
 
 class Parameters {
  public:
@@ -29,24 +32,37 @@ class Parameters {
   const ir::Value* root(const ir::Value* value) const {
     return root_.at(value);
   }
-  // One for each value that was not always finite.
-  const std::vector<Remark>& remarks() const { return remarks_; }
+
+  // Which values are seen as codes and which of them share parameters; what
+  // those are stays open (affine() has no entry).
+  static Parameters outline(const ir::Model& model, const Selection& selection);
 
  private:
   friend Parameters choose_parameters(const ir::Model&, const Selection&,
-                                      const QuantizeOptions&, PassContext&);
+                                      const QuantizeOptions&,
+                                      const Observations&);
   std::vector<ir::Value*> values_;
   std::unordered_map<const ir::Value*, const ir::Value*> root_;
   std::unordered_map<const ir::Value*, Affine> affine_;
   std::unordered_map<const ir::Value*, CodeRange> reached_;
-  std::vector<Remark> remarks_;
 };
 
-// Collects ranges through context.ranges (error kUsage when there is none) and
-// turns them into parameters.
+// What calibration saw of a selection, and of every part of it.
+struct Observations {
+  // Value name -> range; values that share parameters have that of their root.
+  ActivationRanges ranges;
+  // One for each value that was not always finite.
+  std::vector<Remark> remarks;
+};
+
+// Collects ranges through context.ranges; error kUsage when there is none.
+Observations observe(const ir::Model& model, const Selection& selection,
+                     const QuantizeOptions& options, PassContext& context);
+
+// A value that was not observed has the range {0, 0}.
 Parameters choose_parameters(const ir::Model& model, const Selection& selection,
                              const QuantizeOptions& options,
-                             PassContext& context);
+                             const Observations& observed);
 
 // `affine` with its scale made smaller until every code lies in `bounds`
 // (which hold 0), so that the runtime can drop a Clip to them. The zero point

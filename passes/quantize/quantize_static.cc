@@ -7,13 +7,20 @@
 // parameters (scale and zero point of each value), weights and insert_qdq,
 // keep_matmul_bias, and pad_channels. Formulas: passes/affine.h and ONNX's
 // QuantizeLinear. Why Q/DQ stand where they do: docs/quantize.md.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
 #include "passes/base/error.h"
 #include "passes/device_traits.h"
 #include "passes/ir/shape_inference.h"
 #include "passes/quantize/insert_qdq.h"
 #include "passes/quantize/keep_matmul_bias.h"
+#include "passes/quantize/mixed_precision.h"
 #include "passes/quantize/pad_channels.h"
 #include "passes/quantize/parameters.h"
+#include "passes/quantize/placement.h"
 #include "passes/quantize/quantize.h"
 #include "passes/quantize/select_nodes.h"
 #include "passes/quantize/weights.h"
@@ -61,14 +68,19 @@ class QuantizeStatic final : public Pass {
                      ->run(model, context));
     ir::infer_shapes(model);
     Selection selection = select_nodes(model, options);
-    Parameters parameters =
-        choose_parameters(model, selection, options, context);
-    std::vector<Remark> narrowed =
-        insert_qdq(model, selection, parameters, options);
-    if (!wide) {
-      keep_matmul_bias(model, selection);
-      pad_channels(model, selection);
-    }
+    std::optional<Placement> placement;
+    if (is_placed(selection, options, context))
+      placement.emplace(model, selection, options, *context.latency,
+                        context.input_shapes);
+    Observations observed;
+    if (options.budget.given())
+      observed = observe(model, selection, options, context);
+    if (placement)
+      selection = decide(model, selection, *placement, observed, options,
+                         context, result);
+    if (!options.budget.given())
+      observed = observe(model, selection, options, context);
+    std::vector<Remark> narrowed = write(model, selection, observed, options);
     result.changes += static_cast<int64_t>(selection.roles.size());
     if (wide && !selection.roles.empty())
       result.remarks.push_back({"", kWideRemark});
@@ -76,13 +88,69 @@ class QuantizeStatic final : public Pass {
         context.device->unsigned_activations)
       result.remarks.push_back(
           {"", "the device '" + context.device->name + "' " + kSignedRemark});
-    result.add({0, std::move(selection.remarks)});
-    result.add({0, std::move(narrowed)});
-    result.add({0, parameters.remarks()});
+    result.add({0, std::move(selection.remarks), {}});
+    result.add({0, std::move(narrowed), {}});
+    result.add({0, observed.remarks, {}});
     return result;
   }
 
  private:
+  // The device's latencies decide where integer kernels stand.
+  static bool is_placed(const Selection& candidates,
+                        const QuantizeOptions& options,
+                        const PassContext& context) {
+    const bool calibrated = context.latency && context.latency->calibrated();
+    if (options.budget.given() && !calibrated)
+      throw Error(ErrorKind::kUsage, "quantize_static",
+                  "a budget needs a device profile with measured latencies",
+                  "`lathe profile` makes one of this machine, `lathe list "
+                  "devices` names those that are there");
+    return calibrated && !candidates.roles.empty() &&
+           (options.placement == PlacementRule::kLatency ||
+            options.budget.given());
+  }
+
+  static Selection decide(const ir::Model& model, const Selection& candidates,
+                          Placement& placement, const Observations& observed,
+                          const QuantizeOptions& options,
+                          const PassContext& context, PassResult& result) {
+    const auto build = [&](const Labels& labels) {
+      ir::Model made = ir::clone(model);
+      const Selection part =
+          candidates.in(placement.nodes(), made.graph->node_list(), labels);
+      write(made, part, observed, options);
+      return made;
+    };
+    const PrecisionPlan plan =
+        plan_precision(placement, options.budget, model, build, context);
+    result.layers = layer_decisions(placement, plan, *context.latency);
+    for (const LayerDecision& layer : result.layers)
+      if (layer.precision == "float")
+        result.remarks.push_back({layer.node, layer.reason});
+    result.add({0, plan.remarks, {}});
+    if (std::ranges::count(plan.labels, 1) == 0 && !options.budget.given())
+      result.remarks.push_back(
+          {"", fmt::format("integer kernels pay nowhere on {}: {:.1f} us in "
+                           "float, {:.1f} us with all of them",
+                           context.latency->device(),
+                           placement.latency_us(placement.none()),
+                           placement.latency_us(placement.all()))});
+    return placement.select(plan.labels);
+  }
+
+  static std::vector<Remark> write(ir::Model& model, const Selection& selection,
+                                   const Observations& observed,
+                                   const QuantizeOptions& options) {
+    std::vector<Remark> narrowed = insert_qdq(
+        model, selection,
+        choose_parameters(model, selection, options, observed), options);
+    if (ir::bits_per_element(options.activation_type) == 8) {
+      keep_matmul_bias(model, selection);
+      pad_channels(model, selection);
+    }
+    return narrowed;
+  }
+
   // The options with what they leave to the device.
   QuantizeOptions decided(const PassContext& context) const {
     QuantizeOptions options = options_;

@@ -21,10 +21,21 @@
 #include <map>
 #include <set>
 
+#include "passes/quantize/keep_matmul_bias.h"
 #include "passes/quantize/left_alone.h"
 #include "passes/quantize/refusals.h"
 
 namespace lathe::quantize {
+
+Selection Selection::in(const std::vector<ir::Node*>& nodes,
+                        const std::vector<ir::Node*>& clones,
+                        const std::vector<char>& keeps) const {
+  Selection moved;
+  moved.remarks = remarks;
+  for (size_t i = 0; i < nodes.size(); ++i)
+    if (keeps[i]) moved.roles.emplace(clones[i], roles.at(nodes[i]));
+  return moved;
+}
 
 bool Selection::reads(const ir::Use& use) const {
   auto it = roles.find(use.node);
@@ -40,6 +51,15 @@ bool Selection::is_read(const ir::Value& value) const {
 bool Selection::is_inside(const ir::Value& value) const {
   return value.uses().size() == 1 && contains(value.producer()) &&
          has_role(value.uses()[0].node, Role::kFused);
+}
+
+bool cuts_off(const Selection& selection, const ir::Node* node) {
+  return selection.has_role(node, Role::kFused) && !node->is("Add");
+}
+
+bool writes_float_for_free(const Selection& selection, const ir::Node& node) {
+  return node.is("MatMul") || node.is("Gemm") ||
+         (node.is("Add") && selection.has_role(&node, Role::kFused));
 }
 
 namespace {
@@ -99,7 +119,8 @@ class Selector {
                                              const OperatorRule& rule) {
     if (can_fuse(node)) {
       selection_.roles[&node] = Role::kFused;
-      committed_.insert_or_assign(&node, committed_[node.input(0)->producer()]);
+      committed_.insert_or_assign(
+          &node, !node.is("Add") && committed_[node.input(0)->producer()]);
       return std::nullopt;
     }
     Role role = node.is("MatMul") ? Role::kArithmetic : rule.role;
@@ -131,6 +152,7 @@ class Selector {
   // A Relu or Clip that disappears: the node before it writes for it alone and
   // has output parameters of its own.
   bool can_fuse(const ir::Node& node) const {
+    if (node.is("Add")) return is_merged_bias(node);
     if (!node.is("Relu") && !node.is("Clip")) return false;
     // Symmetric codes reach below any bound that is worth fusing.
     if (options_.activation_symmetric) return false;
@@ -138,13 +160,25 @@ class Selector {
     if (value->uses().size() != 1 || value->is_graph_output()) return false;
     auto it = selection_.roles.find(value->producer());
     if (it == selection_.roles.end() ||
-        (it->second != Role::kCompute && it->second != Role::kArithmetic))
+        (it->second != Role::kCompute && it->second != Role::kArithmetic &&
+         !value->producer()->is("Add")))
       return false;
     const OperatorRule* rule = find_rule(*value->producer());
     if (rule->fixed_range) return false;
     // Zero must be a code between the bounds, and Relu's the lowest one.
     Range bounds = *clip_bounds(node);
     return bounds.min <= 0 && bounds.max > 0;
+  }
+
+  // Of a MatMul that is an integer kernel.
+  bool is_merged_bias(const ir::Node& add) const {
+    for (size_t i : {0, 1})
+      if (const ir::Value* product = add.input(i);
+          product && selection_.has_role(product->producer(), Role::kCompute) &&
+          ir::bits_per_element(options_.activation_type) == 8 &&
+          adds_constant_bias(add, *product->producer()))
+        return true;
+    return false;
   }
 
   bool is_read(const ir::Node& node) const {

@@ -24,6 +24,12 @@ class Selection {
     auto it = roles.find(node);
     return it != roles.end() && it->second == role;
   }
+  // The same nodes of a clone, or those of them that `keeps` is true for; both
+  // lists have the graph's order.
+  Selection in(const std::vector<ir::Node*>& nodes,
+               const std::vector<ir::Node*>& clones,
+               const std::vector<char>& keeps) const;
+
   // The use is data of a quantized node.
   bool reads(const ir::Use& use) const;
   // Some quantized node reads the value as data.
@@ -32,6 +38,11 @@ class Selection {
   // never seen as codes.
   bool is_inside(const ir::Value& value) const;
 };
+
+// A fused Relu or Clip: the codes of its result end where it cuts off.
+bool cuts_off(const Selection& selection, const ir::Node* node);
+// MatMul and Gemm write float where only float is read, the bias added.
+bool writes_float_for_free(const Selection& selection, const ir::Node& node);
 
 // The model's types must be inferred. Only the top-level graph's nodes are
 // chosen. See the rules at the top of select_nodes.cc.

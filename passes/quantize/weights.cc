@@ -18,8 +18,6 @@
 namespace lathe::quantize {
 namespace {
 
-constexpr double kMaxBiasCode = 1 << 30;
-
 // Calls f(channel, element index) for each element.
 template <class F>
 void for_each_channel(const ir::Tensor& tensor, std::optional<int64_t> axis,
@@ -95,26 +93,41 @@ std::vector<int8_t> weight_codes(const ir::Tensor& weights,
   return codes;
 }
 
-CodedConstant ConstantCoder::weights(ir::Value* value,
-                                     std::optional<int64_t> axis,
-                                     const std::vector<float>& scales,
-                                     int32_t max_code) {
+CodedConstant& ConstantCoder::add_weights(
+    ir::Value* value, std::optional<int64_t> axis,
+    const std::vector<float>& scales,
+    const std::function<ir::Tensor()>& codes) {
   CodedConstant& coded = weights_[{value, axis.value_or(-1), scales}];
   if (coded.codes) return coded;
-  const ir::Tensor& tensor = value->tensor();
-  const std::vector<int8_t> codes =
-      weight_codes(tensor, axis, scales, max_code);
   const std::string& name = value->name();
   coded.axis = axis;
   coded.scales = scales;
-  coded.codes = graph_.add_constant(
-      name + "_quantized", ir::Tensor::from<int8_t>(tensor.dims(), codes));
+  coded.codes = graph_.add_constant(name + "_quantized", codes());
   coded.scale = graph_.add_constant(name + "_scale",
                                     scale_tensor(scales, /*scalar=*/!axis));
   coded.zero_point = graph_.add_constant(
       name + "_zero_point",
       zero_points(ir::DataType::kInt8, scales.size(), /*scalar=*/!axis));
   return coded;
+}
+
+CodedConstant ConstantCoder::weights(ir::Value* value,
+                                     std::optional<int64_t> axis,
+                                     const std::vector<float>& scales,
+                                     int32_t max_code) {
+  return add_weights(value, axis, scales, [&] {
+    const ir::Tensor& tensor = value->tensor();
+    return ir::Tensor::from<int8_t>(
+        tensor.dims(), weight_codes(tensor, axis, scales, max_code));
+  });
+}
+
+CodedConstant ConstantCoder::outline(ir::Value* value,
+                                     std::optional<int64_t> axis,
+                                     const std::vector<float>& scales) {
+  return add_weights(value, axis, scales, [&] {
+    return ir::Tensor::zeros(ir::DataType::kInt8, value->tensor().dims());
+  });
 }
 
 CodedConstant ConstantCoder::bias(ir::Value* value, int64_t channels,

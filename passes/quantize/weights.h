@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,6 +17,9 @@ namespace lathe::quantize {
 // The largest code of symmetric weights: of 8 bits, and of 7, whose products
 // with uint8 leave int16 in no pair.
 inline constexpr int32_t kMaxWeightCode = 127, kMax7BitCode = 63;
+
+// The largest code of a bias: the sum of products needs the rest of int32.
+inline constexpr double kMaxBiasCode = 1 << 30;
 
 // Of 7 or 8 bits; other numbers are an error of kind usage at `where`.
 void require_weight_bits(int bits, const std::string& where);
@@ -58,6 +62,9 @@ class ConstantCoder {
   CodedConstant weights(ir::Value* value, std::optional<int64_t> axis,
                         const std::vector<float>& scales,
                         int32_t max_code = kMaxWeightCode);
+  // The same with zeros for codes.
+  CodedConstant outline(ir::Value* value, std::optional<int64_t> axis,
+                        const std::vector<float>& scales);
   // int32 with scale input_scale * weight_scales[c], a vector of `channels`
   // elements (repeated where the float bias has only one).
   CodedConstant bias(ir::Value* value, int64_t channels, float input_scale,
@@ -70,6 +77,9 @@ class ConstantCoder {
                            ir::DataType type);
 
  private:
+  CodedConstant& add_weights(ir::Value* value, std::optional<int64_t> axis,
+                             const std::vector<float>& scales,
+                             const std::function<ir::Tensor()>& codes);
   ir::Graph& graph_;
   std::map<std::tuple<ir::Value*, int64_t, std::vector<float>>, CodedConstant>
       weights_;

@@ -23,4 +23,8 @@ std::unique_ptr<Pass> make_infer_shapes();
 // The list that `simplify` runs, raising to `target_opset` first.
 std::unique_ptr<Pass> make_simplify(int64_t target_opset = 17);
 
+// Sums that the runtime would fuse into a LayerNormalization, kept apart where
+// context.latency says that this is faster; its input shapes are context's.
+std::unique_ptr<Pass> make_split_skip_layer_norm();
+
 }  // namespace lathe::rewrite

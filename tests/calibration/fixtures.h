@@ -31,16 +31,18 @@ std::string error_of(F&& f) {
   return "no error";
 }
 
-// Samples of one float input "x", stacked on request; every sample has the
+// Samples of one input "x" of `type`, stacked on request; every sample has the
 // dims `dims` (without the batch).
 class MemorySource final : public BatchSource {
  public:
   MemorySource(std::vector<int64_t> dims,
                std::vector<std::vector<float>> samples,
-               std::vector<int64_t> labels = {})
+               std::vector<int64_t> labels = {},
+               ir::DataType type = ir::DataType::kFloat)
       : dims_(std::move(dims)),
         samples_(std::move(samples)),
-        labels_(std::move(labels)) {}
+        labels_(std::move(labels)),
+        type_(type) {}
 
   int64_t size() const override {
     return static_cast<int64_t>(samples_.size());
@@ -62,7 +64,7 @@ class MemorySource final : public BatchSource {
     std::optional<Batch> next() override {
       int64_t count = std::min(batch_, source_.size() - at_);
       if (count <= 0) return std::nullopt;
-      std::vector<float> values;
+      std::vector<double> values;
       Batch batch;
       batch.samples = count;
       for (int64_t i = at_; i < at_ + count; ++i) {
@@ -74,7 +76,8 @@ class MemorySource final : public BatchSource {
       at_ += count;
       std::vector<int64_t> dims = source_.dims_;
       dims.insert(dims.begin(), count);
-      batch.inputs.emplace_back("x", ir::Tensor::from<float>(dims, values));
+      batch.inputs.emplace_back(
+          "x", ir::Tensor::from_doubles(source_.type_, dims, values));
       return batch;
     }
 
@@ -86,6 +89,7 @@ class MemorySource final : public BatchSource {
   std::vector<int64_t> dims_;
   std::vector<std::vector<float>> samples_;
   std::vector<int64_t> labels_;
+  ir::DataType type_;
 };
 
 inline std::vector<std::vector<float>> random_samples(int64_t count,

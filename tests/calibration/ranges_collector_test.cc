@@ -180,5 +180,47 @@ TEST_CASE("channels of the first and of the last axis") {
         }) == "input: value 'y': the model has no such value");
 }
 
+// Notes in what order it was to be read.
+class NotingSource final : public BatchSource {
+ public:
+  explicit NotingSource(BatchSource& source) : source_(source) {}
+  int64_t size() const override { return source_.size(); }
+  bool has_labels() const override { return source_.has_labels(); }
+  bool is_synthetic() const override { return source_.is_synthetic(); }
+  std::string description() const override { return source_.description(); }
+  std::unique_ptr<BatchReader> read(const ReadOptions& options) override {
+    shuffle_seed = options.shuffle_seed;
+    return source_.read(options);
+  }
+  std::optional<int64_t> shuffle_seed;
+
+ private:
+  BatchSource& source_;
+};
+
+TEST_CASE("channels of some of the samples, in a shuffled order") {
+  const ir::Model model = model_of(R"(graph main {
+    input %x: float[N,2]
+    %y: float[N,2] = Neg(%x)
+    output %y
+  })");
+  MemorySource memory({2}, {{1, 10}, {2, 20}, {3, 30}, {4, 40}, {5, 50}});
+  NotingSource data(memory);
+  const auto widest = [&](int64_t limit, int64_t samples) {
+    const auto collector = make_range_collector({}, data, limit, 2);
+    return collector
+        ->collect_channels(model, {{"x", 1}}, silent_progress(), nullptr,
+                           samples)
+        .at("x");
+  };
+  for (const int64_t all : {0, 5, 99}) {
+    CHECK(widest(0, all) == std::vector<Range>{{1, 5}, {10, 50}});
+    CHECK(!data.shuffle_seed);
+  }
+  CHECK(widest(3, 4) == std::vector<Range>{{1, 3}, {10, 30}});
+  CHECK(widest(0, 2) == std::vector<Range>{{1, 2}, {10, 20}});
+  CHECK(data.shuffle_seed == 0);
+}
+
 }  // namespace
 }  // namespace lathe::ranges

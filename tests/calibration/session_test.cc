@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <limits>
 #include <thread>
 
 #include "calibration/latency/runtime.h"
@@ -297,6 +298,29 @@ TEST_CASE("a model too large for memory goes through a folder of its own") {
     CHECK(std::filesystem::exists(path));
   }
   CHECK_FALSE(std::filesystem::exists(path.parent_path()));
+}
+
+TEST_CASE("tensors take the floating-point type that the session asks for") {
+  const auto session = Session::open(model_of(R"(graph main {
+    input %x: float16[N,3]
+    input %i: int64[1]
+    %y: float16[N,3] = Neg(%x)
+    %j: int64[1] = Neg(%i)
+    output %y
+    output %j
+  })"));
+  NamedTensors given = input_x({1, 3}, {1, 0.1f, 1e6f});
+  given.emplace_back("i", ir::Tensor::vector_i64({7}));
+  const NamedTensors fitted = fit_types(*session, given);
+  CHECK(fitted[0].second.type() == ir::DataType::kFloat16);
+  CHECK(fitted[1].second.identical(given[1].second));
+  const auto outputs = session->run(fitted);
+  CHECK(floats(outputs[0]) ==
+        std::vector<float>{-1, -0.0999755859375f,
+                           -std::numeric_limits<float>::infinity()});
+  // What is no number of the same kind stays, for run() to refuse.
+  given[0].second = ir::Tensor::from<int64_t>({1, 3}, std::vector<int64_t>(3));
+  CHECK(fit_types(*session, given)[0].second.type() == ir::DataType::kInt64);
 }
 
 TEST_CASE("an executor prepares sessions") {

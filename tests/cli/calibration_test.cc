@@ -10,9 +10,9 @@ namespace lathe {
 namespace {
 
 std::vector<std::string> arguments(const std::vector<std::string>& more) {
-  std::vector<std::string> all = {"quantize",  "m.onnx", "--data",
-                                  "synthetic", "-o",     "q.onnx",
-                                  "--samples", "8",      "-q"};
+  std::vector<std::string> all = {
+      "quantize",  "m.onnx", "--data", "synthetic",   "-o", "q.onnx",
+      "--samples", "8",      "-q",     "--placement", "all"};
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }

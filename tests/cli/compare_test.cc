@@ -17,9 +17,11 @@ using test::keys;
 
 struct Quantized : test::ModelFolder {
   Quantized() { quantize("m.onnx", "q.onnx"); }
-  void quantize(const char* from, const char* to) const {
-    const auto result = run({"quantize", from, "--data", "synthetic",
-                             "--samples", "8", "-o", to, "-q"});
+  void quantize(const char* from, const char* to,
+                const char* equalize = "off") const {
+    const auto result =
+        run({"quantize", from, "--data", "synthetic", "--samples", "8", "-o",
+             to, "-q", "--placement", "all", "--equalize", equalize});
     CAPTURE(result.err);
     REQUIRE(result.code == 0);
   }
@@ -180,6 +182,15 @@ TEST_CASE("compare names the layer that quantization cannot serve") {
   CHECK(json["jumps"] == true);
   CHECK(json["first_jump"] == "narrow");
   CHECK(json["cause"] == "wide.relu");
+  // By default its channels are evened out first.
+  folder.quantize("skewed.onnx", "even-int8.onnx", "auto");
+  const auto fidelity = [&](const char* model) {
+    return folder
+        .json({"eval", model, "--data", "synthetic", "--against", "skewed.onnx",
+               "--samples", "8"})["outputs"][0]["sqnr_db"]
+        .get<double>();
+  };
+  CHECK(fidelity("even-int8.onnx") > fidelity("skewed-int8.onnx") + 10);
 }
 
 TEST_CASE("compare says which models do not belong together") {

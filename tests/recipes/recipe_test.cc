@@ -271,9 +271,9 @@ TEST_CASE("presets: a preset's name stands for its file") {
                                            parse_override("/data=synthetic")};
   const Recipe recipe = load("int8-latency", overrides);
   CHECK(recipe.model == "m.onnx");
-  REQUIRE(recipe.stages.size() == 3);
-  CHECK(recipe.stages[1].pass == "quantize_static");
-  CHECK(recipe.stages[2].pass == "block_pixels");
+  REQUIRE(recipe.stages.size() == 6);
+  CHECK(recipe.stages[3].pass == "quantize_static");
+  CHECK(recipe.stages[5].pass == "block_pixels");
 }
 
 TEST_CASE("load: paths start at the recipe's folder") {

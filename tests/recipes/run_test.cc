@@ -32,7 +32,8 @@ Json tiny_recipe() {
   return Json::parse(R"({"schema_version": 1, "model": "tiny.onnx",
     "data": {"format": "procedural", "count": 40, "seed": 1},
     "targets": {"latency": ["0.6x"]},
-    "stages": [{"pass": "simplify"}, {"pass": "quantize_static"}]})");
+    "stages": [{"pass": "simplify"},
+               {"pass": "quantize_static", "options": {"placement": "all"}}]})");
 }
 
 struct Fixture {
@@ -175,7 +176,8 @@ TEST_CASE_FIXTURE(Fixture, "run: a slower variant is never delivered") {
 
 TEST_CASE_FIXTURE(Fixture, "run: without targets a slower result misses too") {
   json.erase("targets");
-  json["stages"] = Json::parse(R"([{"pass": "quantize_static"}])");
+  json["stages"] = Json::parse(
+      R"([{"pass": "quantize_static", "options": {"placement": "all"}}])");
   meter = TableMeter({{"score-2", 1500}, {"-int8", 1500}});
   CHECK(run().exit_code == 3);
   CHECK(files_below(options.out_dir) ==

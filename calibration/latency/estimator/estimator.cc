@@ -147,4 +147,9 @@ GraphEstimate Estimator::estimate(const ir::Model& model) const {
   return estimate(prepare(model));
 }
 
+GraphEstimate Estimator::estimate_outline(const ir::Model& model) const {
+  require_static_inputs(model);
+  return estimate(kernels_by_rules(model, file_->traits));
+}
+
 }  // namespace lathe::latency

@@ -21,6 +21,7 @@ class Estimator final : public LatencyModel {
   // From the runtime's own optimized graph where the profile is of this
   // machine's kind (same name and runtime version), else by fusion rules.
   GraphEstimate estimate(const ir::Model& model) const override;
+  GraphEstimate estimate_outline(const ir::Model& model) const override;
   LatencyEstimate kernel(const KernelDescriptor& kernel) const override;
   std::string device() const override;
   bool calibrated() const override { return true; }

@@ -25,6 +25,9 @@ std::unique_ptr<Pass> make_pass(const std::string& name) {
   if (name == "float16") return make_float16({});
   if (name == "bfloat16_weights")
     return make_bfloat16_weights({.min_elements = 4});
+  if (name == "cross_layer_equalization")
+    return make_cross_layer_equalization({});
+  if (name == "smooth_quant") return make_smooth_quant({});
   if (name == "quantize_weights")
     return make_quantize_weights({.block_size = 16,
                                   .method = WeightOptions::Method::kRtn,

@@ -29,6 +29,23 @@ class FixedRanges final : public RangeCollector {
     return result;
   }
 
+  // Channel 3 of the value `x` from the entry `x.3`.
+  ChannelRanges collect_channels(const ir::Model& model,
+                                 const std::vector<ChannelRequest>& requests,
+                                 ProgressSink&, const CancelToken*,
+                                 int64_t) override {
+    ChannelRanges result;
+    for (const auto& [name, axis] : requests) {
+      const ir::Shape& shape = *model.graph->find(name)->type.shape;
+      const int64_t channels = shape[static_cast<size_t>(axis)].value;
+      for (int64_t c = 0; c < channels; ++c) {
+        auto it = ranges_.find(name + "." + std::to_string(c));
+        result[name].push_back(it == ranges_.end() ? Range{-1, 1} : it->second);
+      }
+    }
+    return result;
+  }
+
   std::vector<std::string> asked;
 
  private:

@@ -1,0 +1,50 @@
+// What the pass table's rows of passes/quantize are made of: each pass's
+// options as a JSON Schema, and the pass of options that the schema accepts.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "passes/base/json.h"
+#include "passes/ir/data_type.h"
+#include "passes/pass.h"
+
+namespace lathe::recipes {
+
+using PassPtr = std::unique_ptr<Pass>;
+
+const char* quantize_static_options();
+PassPtr make_quantize_static(const Json& options);
+const char* cross_layer_equalization_options();
+PassPtr make_cross_layer_equalization(const Json& options);
+const char* smooth_quant_options();
+PassPtr make_smooth_quant(const Json& options);
+const char* bias_correction_options();
+PassPtr make_bias_correction(const Json& options);
+const char* adaround_options();
+PassPtr make_adaround(const Json& options);
+const char* quantize_dynamic_options();
+PassPtr make_quantize_dynamic(const Json& options);
+const char* float16_options();
+PassPtr make_float16(const Json& options);
+const char* bfloat16_weights_options();
+PassPtr make_bfloat16_weights(const Json& options);
+const char* quantize_weights_options();
+PassPtr make_quantize_weights(const Json& options);
+const char* block_pixels_options();
+PassPtr make_block_pixels(const Json& options);
+
+// A schema with the options that say what to leave in float.
+std::string with_exclusions(const std::string& text);
+ir::DataType data_type(const Json& options, const char* key,
+                       ir::DataType fallback);
+// nullopt: as the device's kernels do.
+std::optional<bool> pairs_saturate(const Json& options);
+
+// Names of nodes and operators to leave in float.
+void read_exclusions(const Json& options, std::vector<std::string>& nodes,
+                     std::vector<std::string>& operators);
+
+}  // namespace lathe::recipes
