@@ -6,8 +6,6 @@
 // beside running the network.
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -22,6 +20,7 @@
 #include "passes/io/onnx/onnx.h"
 #include "passes/quantize/quantize.h"
 #include "passes/rewrite/rewrite.h"
+#include "tests/bench/child_process.h"
 #include "tests/zoo/zoo.h"
 
 namespace lathe {
@@ -39,11 +38,7 @@ struct Options {
 double cpu_seconds() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) +
-           1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+  return bench::to_seconds(usage.ru_utime) + bench::to_seconds(usage.ru_stime);
 }
 
 // The process's peak of resident memory.
@@ -100,29 +95,6 @@ void measure(const ir::Model& model, const std::string& observer,
       format_bytes(peak_bytes()));
 }
 
-// Runs `body` in a child; false when it failed.
-template <class Body>
-bool in_child(const Body& body) {
-  std::fflush(stdout);
-  const pid_t child = ::fork();
-  if (child < 0)
-    throw Error(ErrorKind::kIo, "fork", "no process could be started");
-  if (child == 0) {
-    int status = 0;
-    try {
-      body();
-    } catch (const Error& error) {
-      fmt::print(stderr, "error: {}\n", error.what());
-      status = exit_code(error.kind());
-    }
-    std::fflush(stdout);
-    ::_exit(status);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return status == 0;
-}
-
 int run(int argc, char** argv) {
   Options options;
   CLI::App app("Time and memory of calibration");
@@ -142,8 +114,8 @@ int run(int argc, char** argv) {
     bool done = true;
     for (int64_t samples : options.samples)
       for (const std::string& observer : options.observers)
-        done &=
-            in_child([&] { measure(model, observer, samples, options.jobs); });
+        done &= bench::in_child(
+            [&] { measure(model, observer, samples, options.jobs); });
     return done ? 0 : 1;
   } catch (const Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
