@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct DeliveryContext {
   const CancelToken* cancel;
   std::filesystem::path device_file;  // the profile; empty: not a file
   std::function<void(const std::string&)> note;
+  // Sets the last stage's accuracy in the report; not valid: it stands there.
+  std::future<void>* accuracy = nullptr;
 
   void check_cancelled() const {
     if (cancel) cancel->check();

@@ -19,7 +19,7 @@ constexpr const char* kScalingOptions = R"({
       "type": "number", "minimum": 0, "default": 6},
     "samples": {
       "description": "samples that the ranges of channels are taken from; 0: all",
-      "type": "integer", "minimum": 0, "default": 8}}})";
+      "type": "integer", "minimum": 0, "default": 4}}})";
 
 constexpr const char* kSmoothQuantOptions = R"({
     "alpha": {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -80,12 +81,16 @@ class Run {
     if (options_.score) make_scorer();
     run_baseline();
     for (const StageSpec& stage : recipe_.stages) run_stage(stage);
-    if (!options_.score) look_for_collapse();
+    // Beside the checks of the file: all are sessions that are opened.
+    std::future<void> checked;
+    if (!options_.score)
+      checked = std::async(std::launch::async, [this] { look_for_collapse(); });
     const DeliveryContext delivery{
         recipe_,      models_,
         inputs_,      scorer_.get(),
         scratch_,     options_.cancel,
-        device_file_, [this](const std::string& line) { note(line); }};
+        device_file_, [this](const std::string& line) { note(line); },
+        &checked};
     if (options_.out_dir.empty())
       deliver_file(delivery, options_.out_file, report_);
     else

@@ -34,11 +34,12 @@ constexpr Scheme kSchemes[] = {
 struct Options {
   std::string scheme, device;
   std::string model, data, output, activation_type, calibration, percentile;
-  std::string block_size, rounding, form, placement, equalize;
+  std::string block_size, rounding, form, placement, equalize, adaround;
   std::string max_drop, min_sqnr, latency_limit;
   std::vector<std::string> exclude_nodes, exclude_operators;
   int64_t weight_bits = 0;  // 0: the default
   bool per_tensor = false, symmetric = false, print = false;
+  bool correct_biases = false;
 };
 
 // The observers as flags spell them: "min-max".
@@ -159,6 +160,26 @@ void drop_equalization(const Scheme& scheme, const Options& options,
   if (options.equalize == "off") std::erase_if(recipe.stages, evens_out);
 }
 
+// Stages that bring the int8 model closer to the float one.
+void add_corrections(const Scheme& scheme, const Options& options,
+                     recipes::Recipe& recipe) {
+  const auto add = [&](const char* flag, const char* pass, const Json& json) {
+    const auto at = std::find_if(
+        recipe.stages.begin(), recipe.stages.end(),
+        [](const auto& stage) { return stage.pass == "quantize_static"; });
+    if (at == recipe.stages.end())
+      throw Error(ErrorKind::kUsage, flag,
+                  std::string("--scheme ") + scheme.name +
+                      " has no weights that it could change",
+                  "use it with --scheme int8");
+    recipe.stages.insert(at + 1, {pass, json.dump()});
+  };
+  if (options.correct_biases)
+    add("--correct-biases", "bias_correction", Json::object());
+  if (!options.adaround.empty())
+    add("--adaround", "adaround", {{"granularity", options.adaround}});
+}
+
 int quantize(const Options& options, Context& context) {
   const Scheme& scheme = find_scheme(options.scheme);
   if (recipes::find_pass(scheme.pass)->needs_data && options.data.empty())
@@ -170,6 +191,7 @@ int quantize(const Options& options, Context& context) {
   const PassOptions given = pass_options(scheme, options);
   for (recipes::StageSpec& stage : recipe.stages)
     if (stage.pass == scheme.pass) stage.options = given.over(stage.options);
+  add_corrections(scheme, options, recipe);
   recipe.device.profile = options.device;
   if (!options.max_drop.empty())
     recipe.max_drop = recipes::parse_drop(options.max_drop, "--max-drop");
@@ -217,6 +239,13 @@ Action setup_quantize(CLI::App& app) {
              "int8: channels that reach far beyond the others are evened out "
              "before, where that is predicted to help")
       ->default_str("auto")
+      ->group("Quantization");
+  add_switch(app, "--correct-biases", options->correct_biases,
+             "int8: moves biases so that the float layers' means come out")
+      ->group("Quantization");
+  add_choice(app, "--adaround", {"layer", "block"}, options->adaround,
+             "int8: learns on the data whether to round each weight up or "
+             "down, layer by layer or block by block; takes minutes")
       ->group("Quantization");
   add_text(app, "--max-drop", "X%", options->max_drop,
            "mixed precision: layers stay in float until top-1 drops by no more "

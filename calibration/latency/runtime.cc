@@ -4,6 +4,7 @@
 #include <onnxruntime_cxx_api.h>
 
 #include <cctype>
+#include <cstdlib>
 #include <optional>
 
 #include "calibration/latency/session.h"
@@ -37,6 +38,9 @@ const OrtApi* load_api() {
 }
 
 Ort::Env* make_environment() {
+  // Nothing about a user's models is kept or leaves the machine: without it,
+  // version 1.30 writes a database into the user's cache folder.
+  ::setenv("ORT_DISABLE_TELEMETRY", "1", /*overwrite=*/1);
   Ort::InitApi(load_api());
   return new Ort::Env(ORT_LOGGING_LEVEL_ERROR, "lathe", discard_log, nullptr);
 }

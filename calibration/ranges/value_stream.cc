@@ -10,6 +10,8 @@
 namespace lathe::ranges {
 namespace {
 
+constexpr int64_t kFewSamples = 16;
+
 std::vector<std::string> value_names(const ir::Graph& graph) {
   std::vector<std::string> names;
   for (const ir::Value* value : graph.values()) names.push_back(value->name());
@@ -103,7 +105,10 @@ void ValueStream::run_data(const StreamData& data, ProgressSink& progress,
   latency::SessionOptions options;
   options.threads = 1;
   options.spin = false;
-  options.level = latency::OptimizationLevel::kBasic;
+  // Blocked convolutions are faster, but take longer to prepare.
+  const bool few = data.samples > 0 && data.samples <= kFewSamples;
+  options.level = few ? latency::OptimizationLevel::kBasic
+                      : latency::OptimizationLevel::kAll;
   const auto session = latency::Session::open(
       extended, options, "the model with its values as outputs");
 

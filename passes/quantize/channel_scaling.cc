@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "passes/activation_ranges.h"
+#include "passes/base/jobs.h"
 #include "passes/quantize/channel_weights.h"
 
 namespace lathe::quantize {
@@ -144,8 +145,19 @@ class Scaling {
     const ChannelRanges ranges =
         context_.ranges->collect_channels(model_, requests, *context_.progress,
                                           context_.cancel, options_.samples);
-    for (Scaled& scaled : scaled_)
-      scale(scaled, measured(*scaled.group, ranges));
+    // All at once, which holds until the first set changes weights.
+    std::vector<std::vector<TensorRanges>> tensors(scaled_.size());
+    std::vector<ChosenFactors> chosen(scaled_.size());
+    parallel_for(scaled_.size(), effective_jobs(context_.jobs), [&](size_t i) {
+      const ChannelGroup& group = *scaled_[i].group;
+      tensors[i] = measured(group, ranges);
+      if (!tensors[i].empty())
+        chosen[i] = choose_factors(group, tensors[i], options_.factors);
+    });
+    bool changed = false;
+    for (size_t i = 0; i < scaled_.size(); ++i)
+      changed |= changed ? scale(scaled_[i], tensors[i])
+                         : !tensors[i].empty() && apply(scaled_[i], chosen[i]);
   }
 
   void by_weights() {
@@ -160,10 +172,13 @@ class Scaling {
   // True when the group got factors.
   bool scale(Scaled& scaled, const std::vector<TensorRanges>& tensors) {
     context_.check_cancelled();
+    return !tensors.empty() &&
+           apply(scaled,
+                 choose_factors(*scaled.group, tensors, options_.factors));
+  }
+
+  bool apply(Scaled& scaled, const ChosenFactors& chosen) {
     const ChannelGroup& group = *scaled.group;
-    if (tensors.empty()) return false;
-    const ChosenFactors chosen =
-        choose_factors(group, tensors, options_.factors);
     const double least =
         group.needs_mul ? options_.min_mul_gain_db : options_.min_gain_db;
     if (chosen.gain_db < least ||

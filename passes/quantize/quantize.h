@@ -66,7 +66,7 @@ struct ScalingOptions {
   // By which the predicted int8 error has to fall, else channels stay as they
   // are.
   double min_gain_db = 6;
-  int64_t samples = 8;  // that ranges are taken from; 0: all
+  int64_t samples = 4;  // that ranges are taken from; 0: all
 };
 
 // Evens out the ranges of channels between Conv, Gemm and MatMul: what computes

@@ -150,7 +150,7 @@ TEST_CASE("cross_layer_equalization: looks at few samples") {
     CHECK(ranges.runs == 1);
     CHECK(ranges.asked_samples == samples);
   }
-  CHECK(ScalingOptions{}.samples == 8);
+  CHECK(ScalingOptions{}.samples == 4);
 }
 
 // One product with weights of `w` for its three channels.
