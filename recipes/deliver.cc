@@ -64,19 +64,22 @@ void judge_file(const DeliveryContext& context, const fs::path& file,
     object(reason);
 }
 
-// Less signal than this in an output is a collapse, whatever the budget.
-constexpr double kCollapsedDb = 3;
+// Less signal than this in an output is a collapse, whatever the budget; less
+// than the second is worth a word.
+constexpr double kCollapsedDb = 3, kWeakDb = 15;
 
 void judge_fidelity(const DeliveryContext& context, Report& report) {
   const auto& accuracy = report.stages.back().score.accuracy;
   if (!accuracy) return;
   for (const OutputFidelity& output : accuracy->outputs) {
-    if (output.sqnr_db >= kCollapsedDb) continue;
+    if (output.sqnr_db >= kWeakDb) continue;
+    const bool collapsed = !(output.sqnr_db >= kCollapsedDb);
     context.note(fmt::format(
-        "the model has collapsed: output '{}' has {:.1f} dB of signal to noise "
-        "against the input model's; `lathe compare` shows the layer where",
+        "{}: output '{}' has {:.1f} dB of signal to noise against the input "
+        "model's; `lathe compare` shows the layer where",
+        collapsed ? "the model has collapsed" : "much of the signal is lost",
         output.name, output.sqnr_db));
-    report.exit_code = 3;
+    if (collapsed) report.exit_code = 3;
     return;
   }
 }

@@ -219,6 +219,21 @@ class Chooser {
   std::set<std::string> names_;
 };
 
+// Runtimes name the nodes that they make after those they replace: two without
+// a name are refused by ONNX Runtime 1.21 ("two nodes with same node name").
+// Node::id() stays the same.
+void name_nodes(ir::Model& model) {
+  std::set<std::string> names;
+  ir::for_each_graph(*model.graph, [&](ir::Graph& graph) {
+    for (const auto& node : graph.nodes()) names.insert(node->name);
+  });
+  ir::for_each_graph(*model.graph, [&](ir::Graph& graph) {
+    for (const auto& node : graph.nodes())
+      if (node->name.empty() && names.insert(node->id()).second)
+        node->name = node->id();
+  });
+}
+
 std::string compare_outputs(const std::vector<ir::Tensor>& file,
                             const std::vector<ir::Tensor>& memory) {
   if (file.size() != memory.size())
@@ -234,7 +249,9 @@ std::string compare_outputs(const std::vector<ir::Tensor>& file,
 
 std::string write_checked(const ir::Model& model, const fs::path& file,
                           const NamedTensors& inputs) {
-  io::export_onnx(model, file);
+  ir::Model named = ir::clone(model);
+  name_nodes(named);
+  io::export_onnx(named, file);
   latency::SessionOptions options;
   options.threads = 1;  // sums in one order: equal models, equal bits
   try {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "passes/activation_ranges.h"
 #include "passes/base/jobs.h"
@@ -14,6 +15,9 @@ namespace {
 // Without data, factors of one group change the weights that those of the next
 // follow from.
 constexpr int kMostRounds = 20;
+// Of the gain that a set needs: less by the weights' guess, and data is not
+// looked at.
+constexpr double kEvenShare = 0.25;
 
 // Its output has the scale of its input.
 bool keeps_range(const ir::Node& node) {
@@ -119,10 +123,10 @@ class Scaling {
 
   PassResult run() {
     if (scaled_.empty()) return std::move(result_);
-    if (context_.ranges)
-      by_ranges();
-    else
+    if (!context_.ranges)
       by_weights();
+    else if (!options_.weights_may_decide || !weights_are_even())
+      by_ranges();
     report();
     // New constants are initializers that are on no input list.
     if (result_.changes > 0)
@@ -136,6 +140,19 @@ class Scaling {
     std::vector<double> factors;  // empty where it stays as it was
     double gain_db;
   };
+
+  // By the ranges that weights suggest no set comes near the gain it needs.
+  bool weights_are_even() const {
+    std::atomic<bool> even = true;
+    parallel_for(scaled_.size(), effective_jobs(context_.jobs), [&](size_t i) {
+      if (!even) return;
+      const ChannelGroup& group = *scaled_[i].group;
+      const double gain_db =
+          choose_factors(group, guessed(group), options_.factors).gain_db;
+      if (gain_db >= options_.min_gain_db * kEvenShare) even = false;
+    });
+    return even;
+  }
 
   void by_ranges() {
     std::vector<ChannelRequest> requests;

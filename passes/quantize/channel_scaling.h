@@ -16,6 +16,8 @@ struct ChannelScaling {
   double min_gain_db = 0;      // of the predicted error; else a group stays
   double min_mul_gain_db = 0;  // likewise, where a Mul has to be inserted
   int64_t samples = 0;         // that ranges are taken from; 0: all
+  // Samples are read only where the weights suggest uneven channels.
+  bool weights_may_decide = false;
 };
 
 // Gives each group that is not frozen and gains enough its factors: by the

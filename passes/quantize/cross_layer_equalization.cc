@@ -28,7 +28,8 @@ class CrossLayerEqualization final : public Pass {
     const ChannelScaling scaling{
         .factors = {.alpha = 0.5, .power_of_two = options_.power_of_two},
         .min_gain_db = options_.min_gain_db,
-        .samples = options_.samples};
+        .samples = options_.samples,
+        .weights_may_decide = true};
     return scale_groups(model, groups, scaling, context);
   }
 

@@ -33,9 +33,10 @@ struct Quantized : test::ModelFolder {
   }
 };
 
-// Conv "wide" makes one of its channels a hundred times as large as it was,
-// Conv "narrow" takes that back.
-void write_skewed_model(const std::filesystem::path& path) {
+// Conv "wide" makes one of its channels `factor` times as large as it was, Conv
+// "narrow" takes that back.
+void write_skewed_model(const std::filesystem::path& path,
+                        double factor = 100) {
   Random random(7);
   ir::Model model;
   model.opset_imports[""] = 17;
@@ -68,8 +69,8 @@ void write_skewed_model(const std::filesystem::path& path) {
     value->type = type;
   };
   conv("first", 1, 1);
-  conv("wide", 100, 1);
-  conv("narrow", 1, 0.01);
+  conv("wide", factor, 1);
+  conv("narrow", 1, 1 / factor);
   conv("last", 1, 1);
   graph.add_output(value);
   io::export_onnx(model, path);
@@ -191,6 +192,25 @@ TEST_CASE("compare names the layer that quantization cannot serve") {
         .get<double>();
   };
   CHECK(fidelity("even-int8.onnx") > fidelity("skewed-int8.onnx") + 10);
+}
+
+TEST_CASE("a collapse is no success") {
+  Quantized folder;
+  write_skewed_model(folder.path("lost.onnx"), 1e5);
+  const auto quantize = [&](const char* equalize) {
+    return folder.run({"quantize", "lost.onnx", "--data", "synthetic",
+                       "--samples", "8", "-o", "lost-int8.onnx", "--placement",
+                       "all", "--equalize", equalize});
+  };
+  const auto lost = quantize("off");
+  CHECK(lost.code == 3);
+  CHECK(
+      lost.out.find("note: the model has collapsed: output 'last_relu' has ") !=
+      std::string::npos);
+  CHECK(lost.out.find("`lathe compare` shows the layer where\n") !=
+        std::string::npos);
+  CHECK(std::filesystem::exists(folder.path("lost-int8.onnx")));
+  CHECK(quantize("auto").code == 0);
 }
 
 TEST_CASE("compare says which models do not belong together") {

@@ -143,6 +143,7 @@ graph main {
 TEST_CASE("cross_layer_equalization: looks at few samples") {
   for (const int64_t samples : {int64_t{0}, int64_t{7}}) {
     ir::Model model = chain();
+    spoil(model, 5, 100);
     UnevenRanges ranges(1);
     PassContext context;
     context.ranges = &ranges;
@@ -151,6 +152,15 @@ TEST_CASE("cross_layer_equalization: looks at few samples") {
     CHECK(ranges.asked_samples == samples);
   }
   CHECK(ScalingOptions{}.samples == 4);
+}
+
+TEST_CASE("cross_layer_equalization: even weights, no run over the data") {
+  ir::Model model = chain();
+  UnevenRanges ranges(1);
+  PassContext context;
+  context.ranges = &ranges;
+  CHECK(make_cross_layer_equalization({})->run(model, context).changes == 0);
+  CHECK(ranges.runs == 0);
 }
 
 // One product with weights of `w` for its three channels.
