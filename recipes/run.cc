@@ -1,6 +1,7 @@
 #include "recipes/run.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <chrono>
@@ -282,6 +283,8 @@ class Run {
       stage.measured_ratio = last.measured_ratio;
     }
     models_.push_back(std::move(model));
+    // What sessions and samples took is free, but still this process's.
+    ::malloc_trim(0);
     finish(std::move(stage), start, same);
   }
 
