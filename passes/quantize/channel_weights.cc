@@ -88,13 +88,14 @@ std::vector<double> channel_maxima(const ScaleSite& site, int64_t channels) {
 }
 
 ProductWeights::ProductWeights(const ScaleSite& site)
-    : site_(site), weights_(site.constant()->tensor().data<float>().data()) {
+    : weights_(site.constant()->tensor().data<float>().data()),
+      blocks_(site.blocks) {
   const std::vector<int64_t>& dims = site.constant()->tensor().dims();
   const Around sizes = around(dims, site.axis);
   outer_ = sizes.outer;
   depth_ = sizes.depth;
   inner_ = sizes.inner;
-  depth_per_group_ = std::max<int64_t>(depth_, 1);
+  int64_t depth_per_group = std::max<int64_t>(depth_, 1), group_rows = 0;
   if (site.node->is("Conv")) {
     rows_ = outer_;
     row_step_ = 1;
@@ -102,13 +103,17 @@ ProductWeights::ProductWeights(const ScaleSite& site)
   } else if (site.node->is("ConvTranspose")) {
     const int64_t groups = site.node->attr_int("group", 1);
     row_size_ = inner_ / dims[1];
-    depth_per_group_ = depth_ / groups;
-    group_rows_ = dims[1];
+    depth_per_group = depth_ / groups;
+    group_rows = dims[1];
     rows_ = groups * dims[1];
   } else {
     rows_ = outer_ * inner_;
     row_step_ = inner_;
   }
+  for (int64_t element = 0; element < blocks_ * depth_; ++element)
+    channels_.push_back(site.at.offset + element / site.at.inner);
+  for (int64_t d = 0; d < depth_; ++d)
+    first_rows_.push_back(d / depth_per_group * group_rows);
 }
 
 }  // namespace lathe::quantize

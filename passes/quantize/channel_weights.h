@@ -29,29 +29,28 @@ class ProductWeights {
   // Calls f(row, channel, weight) for each of them.
   template <class F>
   void for_each(F&& f) const {
-    const int64_t per_block = outer_ / site_.blocks;
-    for (int64_t a = 0; a < outer_; ++a)
-      for (int64_t d = 0; d < depth_; ++d) {
-        const int64_t channel = channel_of(a / per_block * depth_ + d);
-        const float* at = weights_ + (a * depth_ + d) * inner_;
-        const int64_t first =
-            a * row_step_ + d / depth_per_group_ * group_rows_;
-        for (int64_t i = 0; i < inner_; ++i)
-          f(first + i / row_size_, channel, at[i]);
-      }
+    const int64_t per_block = outer_ / blocks_;
+    const int64_t runs = inner_ / row_size_;
+    const float* weight = weights_;
+    for (int64_t a = 0; a < outer_; ++a) {
+      const int64_t* channel = channels_.data() + a / per_block * depth_;
+      for (int64_t d = 0; d < depth_; ++d)
+        for (int64_t r = 0; r < runs; ++r) {
+          const int64_t row = a * row_step_ + first_rows_[d] + r;
+          for (int64_t i = 0; i < row_size_; ++i) f(row, channel[d], *weight++);
+        }
+    }
   }
 
  private:
-  int64_t channel_of(int64_t element) const {
-    return site_.at.offset + element / site_.at.inner;
-  }
-
-  ScaleSite site_;
   const float* weights_;
+  int64_t blocks_ = 1;
+  std::vector<int64_t> channels_;    // one for each depth of each block
+  std::vector<int64_t> first_rows_;  // one for each depth: its group's
   // Weights seen as [outer, depth, inner], depth along the channels.
   int64_t outer_ = 1, depth_ = 1, inner_ = 1;
-  // The row is a * row_step_ + (d's group) * group_rows_ + i / row_size_.
-  int64_t row_step_ = 0, row_size_ = 1, depth_per_group_ = 1, group_rows_ = 0;
+  // The row is a * row_step_ + first_rows_[d] + i / row_size_.
+  int64_t row_step_ = 0, row_size_ = 1;
   int64_t rows_ = 1;
 };
 
