@@ -165,9 +165,18 @@ class Run {
     }
     if (data_.scoring && options_.score)
       report_.scoring = describe(*data_.scoring);
-    report_.input_shapes =
-        effective_shapes(recipe_, models_[0], data_.calibration.get());
+    find_shapes();
     check_cancelled();
+  }
+
+  // Scores need them; passes say so where they do.
+  void find_shapes() {
+    try {
+      report_.input_shapes =
+          effective_shapes(recipe_, models_[0], data_.calibration.get());
+    } catch (const Error& error) {
+      if (options_.score || error.kind() != ErrorKind::kUsage) throw;
+    }
   }
 
   void make_scorer() {

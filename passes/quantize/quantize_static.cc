@@ -70,8 +70,7 @@ class QuantizeStatic final : public Pass {
     Selection selection = select_nodes(model, options);
     std::optional<Placement> placement;
     if (is_placed(selection, options, context))
-      placement.emplace(model, selection, options, *context.latency,
-                        context.input_shapes);
+      open_placement(model, selection, options, context, placement, result);
     Observations observed;
     if (options.budget.given())
       observed = observe(model, selection, options, context);
@@ -108,6 +107,28 @@ class QuantizeStatic final : public Pass {
     return calibrated && !candidates.roles.empty() &&
            (options.placement == PlacementRule::kLatency ||
             options.budget.given());
+  }
+
+  // Stays empty, with a remark, where the model's latency cannot be asked for.
+  static void open_placement(const ir::Model& model,
+                             const Selection& candidates,
+                             const QuantizeOptions& options,
+                             const PassContext& context,
+                             std::optional<Placement>& placement,
+                             PassResult& result) {
+    try {
+      placement.emplace(model, candidates, options, *context.latency,
+                        context.input_shapes);
+    } catch (const Error& error) {
+      const bool of_the_model = error.kind() == ErrorKind::kInput ||
+                                error.kind() == ErrorKind::kUsage ||
+                                error.kind() == ErrorKind::kUnsupported;
+      if (!of_the_model || options.budget.given()) throw;
+      result.remarks.push_back(
+          {"", fmt::format("integer kernels stand wherever the runtime has "
+                           "them, because their latency is not known: {}",
+                           error.what())});
+    }
   }
 
   static Selection decide(const ir::Model& model, const Selection& candidates,

@@ -14,6 +14,7 @@
 
 #include <map>
 
+#include "passes/base/error.h"
 #include "passes/ir/shape_inference.h"
 #include "passes/latency_model.h"
 #include "passes/rewrite/rewrite.h"
@@ -39,16 +40,28 @@ class SplitSkipLayerNorm final : public Pass {
   PassResult run(ir::Model& model, PassContext& context) override {
     PassResult result;
     if (!context.latency || !context.latency->calibrated()) return result;
-    const std::vector<size_t> sums = fused_sums(model, context);
+    std::vector<size_t> sums;
+    try {
+      sums = fused_sums(model, context);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kInternal ||
+          error.kind() == ErrorKind::kInterrupted)
+        throw;
+      result.remarks.push_back(
+          {"", fmt::format("sums stay as they are, because their latency is "
+                           "not known: {}",
+                           error.what())});
+      return result;
+    }
     if (sums.empty()) return result;
     const double before = estimate(model, {}, context).latency.p50_us;
     const double after = estimate(model, sums, context).latency.p50_us;
     if (after > before * (1 - kLeastGain)) {
       result.remarks.push_back(
-          {"",
-           fmt::format("{} sums stay fused into LayerNormalization: {:.1f} "
-                       "us, and {:.1f} us apart, on {}",
-                       sums.size(), before, after, context.latency->device())});
+          {"", fmt::format("{} sum{} fused into LayerNormalization: {:.1f} us, "
+                           "and {:.1f} us apart, on {}",
+                           sums.size(), sums.size() == 1 ? " stays" : "s stay",
+                           before, after, context.latency->device())});
       return result;
     }
     split(model, sums);

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "passes/base/error.h"
 #include "tests/passes/quantize/support.h"
 #include "tests/passes/quantize/table_latency.h"
 
@@ -148,6 +149,32 @@ TEST_CASE("placement: modelled costs are those of the cut") {
   // A penalty on the integer side moves the cut.
   const Labels none = placement.cheapest(std::vector<double>(nodes, 1000));
   CHECK(none == placement.none());
+}
+
+TEST_CASE("placement: without shapes the rules of the runtime decide") {
+  const char* text = R"(opset 17 graph {
+  input %x: float
+  init %w = float[1,1,1,1] {1}
+  %y = Conv(%x, %w) @conv
+  output %y
+})";
+  ir::Model model = ir::parse_text(text);
+  model.graph->find("x")->type.shape.reset();
+  ir::Model again = ir::clone(model);
+  FixedRanges collector;
+  const OperatorTable latency({{"Conv", 1}, {"Conv int8", 3}});
+  PassContext context;
+  context.ranges = &collector;
+  context.latency = &latency;
+  const PassResult result = make_quantize_static({})->run(model, context);
+  CHECK(result.layers.empty());
+  REQUIRE(result.remarks.size() == 1);
+  CHECK(result.remarks[0].reason.starts_with(
+      "integer kernels stand wherever the runtime has them, because their "
+      "latency is not known: "));
+  QuantizeOptions options;
+  options.budget.min_sqnr_db = 20;
+  CHECK_THROWS_AS(make_quantize_static(options)->run(again, context), Error);
 }
 
 }  // namespace
