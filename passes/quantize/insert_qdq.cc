@@ -18,6 +18,8 @@
 #include <map>
 #include <set>
 
+#include "passes/quantize/keep_matmul_bias.h"
+#include "passes/quantize/pad_channels.h"
 #include "passes/quantize/saturation.h"
 #include "passes/quantize/weights.h"
 
@@ -265,18 +267,28 @@ class Inserter {
   std::set<ir::Value*> replaced_;
 };
 
+void suit_kernels(ir::Model& model, const Selection& selection,
+                  const QuantizeOptions& options) {
+  if (ir::bits_per_element(options.activation_type) != 8) return;
+  keep_matmul_bias(model, selection);
+  pad_channels(model, selection);
+}
+
 }  // namespace
 
 std::vector<Remark> insert_qdq(ir::Model& model, const Selection& selection,
                                const Parameters& parameters,
                                const QuantizeOptions& options) {
-  return Inserter(model, selection, parameters, options, /*outline=*/false)
-      .run();
+  std::vector<Remark> remarks =
+      Inserter(model, selection, parameters, options, /*outline=*/false).run();
+  suit_kernels(model, selection, options);
+  return remarks;
 }
 
 void outline_qdq(ir::Model& model, const Selection& selection,
                  const Parameters& parameters, const QuantizeOptions& options) {
   Inserter(model, selection, parameters, options, /*outline=*/true).run();
+  suit_kernels(model, selection, options);
 }
 
 }  // namespace lathe::quantize

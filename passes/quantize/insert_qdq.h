@@ -7,7 +7,9 @@
 
 namespace lathe::quantize {
 
-// Returns a remark for each layer whose weights got fewer bits than asked for.
+// Writes the codes and suits the graph to the runtime's kernels
+// (keep_matmul_bias, pad_channels; 8-bit activations). Returns a remark for
+// each layer whose weights got fewer bits than asked for.
 // `options.pairs_saturate` is decided.
 std::vector<Remark> insert_qdq(ir::Model& model, const Selection& selection,
                                const Parameters& parameters,

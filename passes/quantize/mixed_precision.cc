@@ -26,7 +26,6 @@
 
 #include "passes/base/error.h"
 #include "passes/evaluator.h"
-#include "passes/quantize/left_alone.h"
 #include "passes/quantize/precision_frontier.h"
 #include "passes/quantize/sensitivity.h"
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "passes/base/error.h"
+#include "passes/rewrite/rewrite.h"
 
 namespace lathe::quantize {
 namespace {
@@ -28,19 +29,15 @@ void make_input(ir::Graph& graph, const std::string& name) {
   for (const ir::Use& use : uses) use.node->set_input(use.index, input);
 }
 
-void drop_unused(ir::Graph& graph) {
-  std::vector<ir::Node*> nodes = graph.node_list();
-  while (!nodes.empty()) {
-    ir::Node* node = nodes.back();
-    nodes.pop_back();
-    const auto is_needed = [](const ir::Value* v) { return v && !v->unused(); };
-    if (std::ranges::none_of(node->outputs(), is_needed))
-      graph.remove_node(node);
-  }
-  for (ir::Value* value : graph.values()) {
-    if (!value->unused() || value->producer()) continue;
-    if (value->is_graph_input()) graph.remove_input(value);
-    graph.remove_value(value);
+void drop_unused(ir::Model& part) {
+  PassContext context;
+  rewrite::make_remove_dead_code()->run(part, context);
+  ir::Graph& graph = *part.graph;
+  const std::vector<ir::Value*> inputs = graph.inputs();
+  for (ir::Value* input : inputs) {
+    if (!input->unused()) continue;
+    graph.remove_input(input);
+    graph.remove_value(input);
   }
 }
 
@@ -96,7 +93,7 @@ ir::Model model_part(const ir::Model& model,
     else
       graph.add_output(value);
   }
-  drop_unused(graph);
+  drop_unused(part);
   return part;
 }
 

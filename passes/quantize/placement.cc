@@ -15,14 +15,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include "passes/quantize/insert_qdq.h"
-#include "passes/quantize/keep_matmul_bias.h"
 #include "passes/quantize/left_alone.h"
-#include "passes/quantize/min_cut.h"
-#include "passes/quantize/pad_channels.h"
 
 namespace lathe::quantize {
 namespace {
@@ -67,10 +63,6 @@ ir::Model Placement::outlined(const Labels& labels) const {
       candidates_.in(nodes_, model.graph->node_list(), labels);
   outline_qdq(model, selection,
               choose_parameters(model, selection, options_, {}), options_);
-  if (ir::bits_per_element(options_.activation_type) == 8) {
-    keep_matmul_bias(model, selection);
-    pad_channels(model, selection);
-  }
   ir::infer_shapes(model);
   return model;
 }
@@ -122,14 +114,6 @@ Labels Placement::closed(Labels labels) const {
   return labels;
 }
 
-double Placement::objective(const Labels& labels,
-                            const std::vector<double>& penalties) {
-  double total = latency_us(labels);
-  for (size_t i = 0; i < penalties.size(); ++i)
-    if (labels[i]) total += penalties[i];
-  return total;
-}
-
 std::vector<std::vector<size_t>> Placement::parts(const Labels& a,
                                                   const Labels& b) const {
   std::vector<std::vector<size_t>> found;
@@ -160,26 +144,23 @@ std::vector<std::vector<size_t>> Placement::parts(const Labels& a,
   return found;
 }
 
-Labels Placement::refine(const Labels& from, const Labels& other,
-                         const std::vector<double>& penalties_us) {
-  const double start = objective(from, penalties_us);
+Labels Placement::refine(const Labels& from, const Labels& other) {
   Labels best = from;
-  double least = start;
-  if (const double whole = objective(other, penalties_us); whole < least) {
+  double least = latency_us(best);
+  if (latency_us(other) < least) {
     best = other;
-    least = whole;
+    least = latency_us(other);
   }
   size_t trials = 0;
   for (const std::vector<size_t>& part : parts(from, other)) {
     if (++trials > kMostTrials) break;
     Labels other_side = changed(best, part);
-    if (const double total = objective(other_side, penalties_us);
-        total < least) {
+    if (latency_us(other_side) < least) {
+      least = latency_us(other_side);
       best = std::move(other_side);
-      least = total;
     }
   }
-  return least < start * (1 - kLeastGain) ? best : from;
+  return least < latency_us(from) * (1 - kLeastGain) ? best : from;
 }
 
 Labels Placement::changed(Labels labels,
@@ -196,6 +177,6 @@ Labels Placement::alone(size_t node) const {
   return closed(std::move(labels));
 }
 
-Labels Placement::fastest() { return refine(all_, cheapest({}), {}); }
+Labels Placement::fastest() { return refine(all_, cheapest({})); }
 
 }  // namespace lathe::quantize

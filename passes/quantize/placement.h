@@ -46,24 +46,16 @@ class Placement {
   // The labels of least time plus the penalties (one a node; empty: none) of
   // the nodes that are integer kernels: a minimum cut of the graph whose edges
   // are the borders. Costs of nodes are taken to be independent of the others'
-  // labels; where that errs, refine() mends it.
+  // labels; where that errs, fastest() mends it.
   Labels cheapest(const std::vector<double>& penalties_us) const;
   // What cheapest() makes least, without penalties.
   double modelled_us(const Labels& labels) const;
 
-  // Better labels than `from`, or `from`: where the two differ, connected parts
-  // change sides as long as latency_us() plus penalties falls; by less than 1%
-  // is no gain.
-  Labels refine(const Labels& from, const Labels& other,
-                const std::vector<double>& penalties_us);
-
-  // The labels of least latency_us() found so.
+  // The labels of least latency_us() that refine() finds between all() and
+  // cheapest().
   Labels fastest();
   // That node with what disappears into it, all else in float.
   Labels alone(size_t node) const;
-  // The nodes on which the two differ, connected ones together.
-  std::vector<std::vector<size_t>> parts(const Labels& a,
-                                         const Labels& b) const;
   // `labels` with the nodes of that part on the other side.
   Labels changed(Labels labels, const std::vector<size_t>& part) const;
 
@@ -80,7 +72,12 @@ class Placement {
     double to_codes_us = 0, to_float_us = 0;
   };
   Labels closed(Labels labels) const;
-  double objective(const Labels& labels, const std::vector<double>& penalties);
+  // The nodes on which the two differ, connected ones together.
+  std::vector<std::vector<size_t>> parts(const Labels& a,
+                                         const Labels& b) const;
+  // Better labels than `from`, or `from`: where the two differ, connected parts
+  // change sides as long as latency_us() falls; by less than 1% is no gain.
+  Labels refine(const Labels& from, const Labels& other);
   ir::Model outlined(const Labels& labels) const;
   // A node and the borders around it.
   struct Sandwich {
@@ -94,7 +91,6 @@ class Placement {
   void find_sandwiches();
   void measure_nodes();
   void find_borders();
-  bool writes_float(size_t node) const;
   double border_us(const ir::Value& value, bool to_codes) const;
   bool is_image(const ir::Value& value) const;
 

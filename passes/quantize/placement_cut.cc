@@ -77,17 +77,11 @@ void Placement::find_borders() {
     }
     if (border.readers.empty() && !border.producer) continue;
     border.to_codes_us = border_us(*value, /*to_codes=*/true);
-    if (!border.producer || !writes_float(*border.producer))
+    if (!border.producer ||
+        !writes_float_for_free(candidates_, *nodes_[*border.producer]))
       border.to_float_us = border_us(*value, /*to_codes=*/false);
     borders_.push_back(std::move(border));
   }
-}
-
-// MatMul and Gemm do so for free, the bias added.
-bool Placement::writes_float(size_t i) const {
-  const ir::Node& node = *bound_nodes_[i];
-  return node.is("MatMul") || node.is("Gemm") ||
-         (node.is("Add") && role(i) == Role::kFused);
 }
 
 // Integer kernels lie on the source's side.

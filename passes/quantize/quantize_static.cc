@@ -16,9 +16,7 @@
 #include "passes/device_traits.h"
 #include "passes/ir/shape_inference.h"
 #include "passes/quantize/insert_qdq.h"
-#include "passes/quantize/keep_matmul_bias.h"
 #include "passes/quantize/mixed_precision.h"
-#include "passes/quantize/pad_channels.h"
 #include "passes/quantize/parameters.h"
 #include "passes/quantize/placement.h"
 #include "passes/quantize/quantize.h"
@@ -162,14 +160,9 @@ class QuantizeStatic final : public Pass {
   static std::vector<Remark> write(ir::Model& model, const Selection& selection,
                                    const Observations& observed,
                                    const QuantizeOptions& options) {
-    std::vector<Remark> narrowed = insert_qdq(
-        model, selection,
-        choose_parameters(model, selection, options, observed), options);
-    if (ir::bits_per_element(options.activation_type) == 8) {
-      keep_matmul_bias(model, selection);
-      pad_channels(model, selection);
-    }
-    return narrowed;
+    return insert_qdq(model, selection,
+                      choose_parameters(model, selection, options, observed),
+                      options);
   }
 
   // The options with what they leave to the device.
