@@ -36,12 +36,15 @@ struct PassResult {
   int64_t changes = 0;  // how many places changed
   std::vector<Remark> remarks;
   std::vector<LayerDecision> layers = {};  // in the graph's order
+  // JSON of what was decided, where it can be edited and fed back; else empty.
+  std::string plan = {};
 
   void add(PassResult other) {
     changes += other.changes;
     for (Remark& remark : other.remarks) remarks.push_back(std::move(remark));
     for (LayerDecision& layer : other.layers)
       layers.push_back(std::move(layer));
+    if (!other.plan.empty()) plan = std::move(other.plan);
   }
 };
 

@@ -1,4 +1,5 @@
 // Attention of ai.onnx (opset 23) and its rotary embedding.
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_helpers.h"
 
@@ -72,7 +73,7 @@ constexpr Operator kRows[] = {
     {"Attention", "", OpClass::kCompute, 3, 7, 1, 4, infer_attention,
      attention_cost},
     {"RotaryEmbedding", "", OpClass::kElementwise, 3, 4, 1, 1, infer_same,
-     cost_per_output<3>},
+     cost_per_output<3>, true, &kUnfollowedAxes},
 };
 
 }  // namespace

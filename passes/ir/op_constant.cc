@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_helpers.h"
 
@@ -189,13 +190,15 @@ void infer_non_zero(InferContext& ctx) {
 }
 
 constexpr Operator row(const char* name, int inputs,
-                       void (*infer)(InferContext&)) {
-  return {name, "", OpClass::kShape, inputs, inputs, 1, 1, infer, nullptr};
+                       void (*infer)(InferContext&),
+                       const AxisRule* axes = nullptr) {
+  return {name, "",    OpClass::kShape, inputs, inputs, 1,
+          1,    infer, nullptr,         true,   axes};
 }
 
 constexpr Operator kRows[] = {
     row("Constant", 0, infer_constant),
-    row("ConstantOfShape", 1, infer_constant_of_shape),
+    row("ConstantOfShape", 1, infer_constant_of_shape, &kFillAxes),
     row("EyeLike", 1, infer_eye_like),
     row("NonZero", 1, infer_non_zero),
     row("OneHot", 3, infer_one_hot),

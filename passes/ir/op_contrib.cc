@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "passes/ir/op_attention.h"
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_matmul.h"
 #include "passes/ir/op_recurrent.h"
@@ -186,9 +187,10 @@ constexpr Operator row(const char* name, OpClass op_class, int min_inputs,
                        int max_inputs, int max_outputs,
                        void (*infer)(InferContext&),
                        Cost (*cost)(const Node&) = nullptr,
-                       const char* domain = kMs) {
-  return {name, domain,      op_class, min_inputs, max_inputs,
-          1,    max_outputs, infer,    cost};
+                       const char* domain = kMs,
+                       const AxisRule* axes = nullptr) {
+  return {name,        domain, op_class, min_inputs, max_inputs, 1,
+          max_outputs, infer,  cost,     true,       axes};
 }
 
 constexpr auto kCompute = OpClass::kCompute;
@@ -220,7 +222,7 @@ constexpr Operator kRows[] = {
     row("BiasGelu", kElementwise, 2, 2, 1, infer_same, cost_per_output<6>),
     row("QuickGelu", kElementwise, 1, 1, 1, infer_same, cost_per_output<6>),
     row("BiasSplitGelu", kElementwise, 2, 2, 1, infer_bias_split_gelu,
-        cost_per_output<7>),
+        cost_per_output<7>, kMs, &kUnfollowedAxes),
     row("BiasAdd", kElementwise, 3, 3, 1, infer_same, cost_per_output<2>),
     row("BiasDropout", kElementwise, 2, 5, 2, infer_same, cost_per_output<1>),
     row("BiasSoftmax", kNorm, 2, 2, 1, infer_same, cost_per_output<6>),
@@ -233,7 +235,7 @@ constexpr Operator kRows[] = {
     row("EmbedLayerNormalization", kNorm, 7, 9, 3, infer_embed_layer_norm,
         cost_per_output<9>),
     row("RotaryEmbedding", kElementwise, 4, 4, 1, infer_same,
-        cost_per_output<3>),
+        cost_per_output<3>, kMs, &kUnfollowedAxes),
     row("Trilu", OpClass::kDataMovement, 1, 2, 1, infer_same),
     row("NhwcMaxPool", OpClass::kPooling, 1, 1, 1, infer_nhwc_pool, pool_cost),
     row("Pad", OpClass::kDataMovement, 2, 3, 1, nullptr),

@@ -1,4 +1,5 @@
 // Convolutions.
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_window.h"
 
@@ -23,11 +24,12 @@ Cost qlinear_conv_cost(const Node& node) {
 }
 
 constexpr Operator kRows[] = {
-    {"Conv", "", OpClass::kCompute, 2, 3, 1, 1, infer_conv, conv_cost},
+    {"Conv", "", OpClass::kCompute, 2, 3, 1, 1, infer_conv, conv_cost, true,
+     &kConvAxes},
     {"ConvInteger", "", OpClass::kCompute, 2, 4, 1, 1, infer_conv_integer,
      [](const Node& node) { return conv_cost_with_weight(node, 1); }},
     {"ConvTranspose", "", OpClass::kCompute, 2, 3, 1, 1, infer_conv_transpose,
-     conv_transpose_cost},
+     conv_transpose_cost, true, &kConvTransposeAxes},
     {"DeformConv", "", OpClass::kCompute, 3, 5, 1, 1, infer_conv,
      [](const Node& node) { return conv_cost_with_weight(node, 1); }},
     {"QLinearConv", "", OpClass::kCompute, 8, 9, 1, 1, infer_qlinear_conv,

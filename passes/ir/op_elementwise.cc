@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_follow.h"
 #include "passes/ir/op_helpers.h"
@@ -195,7 +196,7 @@ constexpr Operator kRows[] = {
     {"Where", "", OpClass::kElementwise, 3, 3, 1, 1, infer_where, nullptr},
     {"Dropout", "", OpClass::kElementwise, 1, 3, 1, 2, infer_dropout, nullptr},
     {"Identity", "", OpClass::kDataMovement, 1, 1, 1, 1, infer_identity,
-     nullptr},
+     nullptr, true, &kElementwiseAxes},
     {"Cast", "", OpClass::kElementwise, 1, 1, 1, 1, infer_cast, k1},
     {"CastLike", "", OpClass::kElementwise, 2, 2, 1, 1, infer_cast_like, k1},
 };

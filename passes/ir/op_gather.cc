@@ -1,6 +1,7 @@
 // Gathering and scattering by index.
 #include <algorithm>
 
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_helpers.h"
 
@@ -106,14 +107,17 @@ void infer_unique(InferContext& ctx) {
 }
 
 constexpr Operator row(const char* name, int inputs, int max_outputs,
-                       void (*infer)(InferContext&)) {
-  return {name,  "",     OpClass::kDataMovement, inputs, inputs, 1, max_outputs,
-          infer, nullptr};
+                       void (*infer)(InferContext&),
+                       const AxisRule* axes = nullptr) {
+  return {name,        "",     OpClass::kDataMovement,
+          inputs,      inputs, 1,
+          max_outputs, infer,  nullptr,
+          true,        axes};
 }
 
 constexpr Operator kRows[] = {
     row("Compress", 2, 1, infer_compress),
-    row("Gather", 2, 1, infer_gather),
+    row("Gather", 2, 1, infer_gather, &kGatherAxes),
     row("GatherElements", 2, 1, infer_gather_elements),
     row("GatherND", 2, 1, infer_gather_nd),
     row("Scatter", 3, 1, infer_same),

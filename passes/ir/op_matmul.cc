@@ -1,6 +1,7 @@
 // Gemm, MatMul and their integer forms.
 #include "passes/ir/op_matmul.h"
 
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 
 namespace lathe::ir {
@@ -30,8 +31,10 @@ void infer_det(InferContext& ctx) {
 }
 
 constexpr Operator kRows[] = {
-    {"Gemm", "", OpClass::kCompute, 2, 3, 1, 1, infer_gemm, gemm_cost},
-    {"MatMul", "", OpClass::kCompute, 2, 2, 1, 1, infer_matmul, matmul_cost},
+    {"Gemm", "", OpClass::kCompute, 2, 3, 1, 1, infer_gemm, gemm_cost, true,
+     &kGemmAxes},
+    {"MatMul", "", OpClass::kCompute, 2, 2, 1, 1, infer_matmul, matmul_cost,
+     true, &kMatMulAxes},
     {"MatMulInteger", "", OpClass::kCompute, 2, 4, 1, 1, infer_matmul_integer,
      matmul_cost},
     {"QLinearMatMul", "", OpClass::kCompute, 8, 8, 1, 1, infer_qlinear_matmul,
@@ -40,7 +43,8 @@ constexpr Operator kRows[] = {
        cost.flops = plus(cost.flops, times(elements(node.output(0)), 2));
        return cost;
      }},
-    {"Einsum", "", OpClass::kCompute, 1, -1, 1, 1, infer_einsum, einsum_cost},
+    {"Einsum", "", OpClass::kCompute, 1, -1, 1, 1, infer_einsum, einsum_cost,
+     true, &kEinsumAxes},
     {"Det", "", OpClass::kOther, 1, 1, 1, 1, infer_det, nullptr},
 };
 

@@ -1,5 +1,6 @@
 // Normalizations and softmax. Flops an element: subtract, square, add for each
 // statistic, then scale and shift.
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_helpers.h"
 
@@ -48,19 +49,26 @@ void infer_softmax(InferContext& ctx) {
 
 constexpr Operator row(const char* name, int min_inputs, int max_inputs,
                        int max_outputs, void (*infer)(InferContext&),
-                       Cost (*cost)(const Node&)) {
+                       Cost (*cost)(const Node&), const AxisRule& axes) {
   return {name,        "",         OpClass::kNormalization,
           min_inputs,  max_inputs, 1,
-          max_outputs, infer,      cost};
+          max_outputs, infer,      cost,
+          true,        &axes};
 }
 
 constexpr Operator kRows[] = {
-    row("BatchNormalization", 5, 5, 5, infer_batch_norm, cost_per_output<2>),
-    row("GroupNormalization", 3, 3, 1, infer_same, cost_per_output<7>),
-    row("InstanceNormalization", 3, 3, 1, infer_same, cost_per_output<7>),
-    row("LayerNormalization", 2, 3, 3, infer_layer_norm, cost_per_output<7>),
-    row("LpNormalization", 1, 1, 1, infer_same, cost_per_output<3>),
-    row("LRN", 1, 1, 1, infer_same,
+    row("BatchNormalization", 5, 5, 5, infer_batch_norm, cost_per_output<2>,
+        kBatchNormAxes),
+    row("GroupNormalization", 3, 3, 1, infer_same, cost_per_output<7>,
+        kGroupNormAxes),
+    row("InstanceNormalization", 3, 3, 1, infer_same, cost_per_output<7>,
+        kInstanceNormAxes),
+    row("LayerNormalization", 2, 3, 3, infer_layer_norm, cost_per_output<7>,
+        kLayerNormAxes),
+    row("LpNormalization", 1, 1, 1, infer_same, cost_per_output<3>,
+        kLpNormAxes),
+    row(
+        "LRN", 1, 1, 1, infer_same,
         [](const Node& node) {
           // A window of squares across channels, then power and division.
           Cost cost;
@@ -68,15 +76,18 @@ constexpr Operator kRows[] = {
           cost.flops = times(elements(node.output(0)),
                              plus(times(2, size > 0 ? size : 1), 4));
           return cost;
-        }),
-    row("MeanVarianceNormalization", 1, 1, 1, infer_same, cost_per_output<6>),
-    row("RMSNormalization", 2, 2, 1, infer_same, cost_per_output<4>),
+        },
+        kChannelWindowAxes),
+    row("MeanVarianceNormalization", 1, 1, 1, infer_same, cost_per_output<6>,
+        kMeanVarianceAxes),
+    row("RMSNormalization", 2, 2, 1, infer_same, cost_per_output<4>,
+        kLayerNormAxes),
     // Written by ONNX Runtime's optimizer under ai.onnx.
     row("SimplifiedLayerNormalization", 2, 2, 2, infer_layer_norm,
-        cost_per_output<4>),
-    row("Softmax", 1, 1, 1, infer_softmax, cost_per_output<5>),
-    row("LogSoftmax", 1, 1, 1, infer_softmax, cost_per_output<5>),
-    row("Hardmax", 1, 1, 1, infer_softmax, cost_per_output<1>),
+        cost_per_output<4>, kLayerNormAxes),
+    row("Softmax", 1, 1, 1, infer_softmax, cost_per_output<5>, kSoftmaxAxes),
+    row("LogSoftmax", 1, 1, 1, infer_softmax, cost_per_output<5>, kSoftmaxAxes),
+    row("Hardmax", 1, 1, 1, infer_softmax, cost_per_output<1>, kSoftmaxAxes),
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "passes/ir/op_recurrent.h"
 
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 
 namespace lathe::ir {
@@ -15,11 +16,14 @@ int64_t directions_of(const Node& node) {
 
 constexpr Operator kRows[] = {
     {"LSTM", "", OpClass::kRecurrent, 3, 8, 0, 3, infer_lstm,
-     [](const Node& node) { return recurrent_cost(node, 4); }},
+     [](const Node& node) { return recurrent_cost(node, 4); }, true,
+     &kRecurrentAxes},
     {"GRU", "", OpClass::kRecurrent, 3, 6, 0, 2, infer_without_cell,
-     [](const Node& node) { return recurrent_cost(node, 3); }},
+     [](const Node& node) { return recurrent_cost(node, 3); }, true,
+     &kRecurrentAxes},
     {"RNN", "", OpClass::kRecurrent, 3, 6, 0, 2, infer_without_cell,
-     [](const Node& node) { return recurrent_cost(node, 1); }},
+     [](const Node& node) { return recurrent_cost(node, 1); }, true,
+     &kRecurrentAxes},
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Reductions over axes (attribute or input), Arg*, cumulative sums, TopK.
 #include <algorithm>
 
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_helpers.h"
 
@@ -114,7 +115,8 @@ void infer_topk(InferContext& ctx) {
 }
 
 constexpr Operator reduce(const char* name, Cost (*cost)(const Node&)) {
-  return {name, "", OpClass::kReduction, 1, 2, 1, 1, infer_reduce, cost};
+  return {name, "",   OpClass::kReduction, 1, 2, 1, 1, infer_reduce,
+          cost, true, &kReduceAxes};
 }
 
 constexpr auto k1 = cost_per_input<1>;
@@ -133,9 +135,12 @@ constexpr Operator kRows[] = {
     reduce("ReduceSumSquare", k2),
     {"ArgMax", "", OpClass::kReduction, 1, 1, 1, 1, infer_arg, k1},
     {"ArgMin", "", OpClass::kReduction, 1, 1, 1, 1, infer_arg, k1},
-    {"CumSum", "", OpClass::kReduction, 2, 2, 1, 1, infer_same, k1},
-    {"CumProd", "", OpClass::kReduction, 2, 2, 1, 1, infer_same, k1},
-    {"TopK", "", OpClass::kReduction, 1, 2, 2, 2, infer_topk, k1},
+    {"CumSum", "", OpClass::kReduction, 2, 2, 1, 1, infer_same, k1, true,
+     &kScanAxes},
+    {"CumProd", "", OpClass::kReduction, 2, 2, 1, 1, infer_same, k1, true,
+     &kScanAxes},
+    {"TopK", "", OpClass::kReduction, 1, 2, 2, 2, infer_topk, k1, true,
+     &kScanAxes},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_helpers.h"
 
@@ -279,19 +280,21 @@ void infer_tile(InferContext& ctx) {
 }
 
 constexpr Operator row(const char* name, int min_inputs, int max_inputs,
-                       void (*infer)(InferContext&)) {
-  return {name,  "",     OpClass::kDataMovement, min_inputs, max_inputs, 1, 1,
-          infer, nullptr};
+                       void (*infer)(InferContext&), const AxisRule& axes) {
+  return {name,       "",         OpClass::kDataMovement,
+          min_inputs, max_inputs, 1,
+          1,          infer,      nullptr,
+          true,       &axes};
 }
 
 constexpr Operator kRows[] = {
-    row("Expand", 2, 2, infer_expand),
-    row("Flatten", 1, 1, infer_flatten),
-    row("Reshape", 2, 2, infer_reshape),
-    row("Squeeze", 1, 2, infer_squeeze),
-    row("Tile", 2, 2, infer_tile),
-    row("Transpose", 1, 1, infer_transpose),
-    row("Unsqueeze", 1, 2, infer_unsqueeze),
+    row("Expand", 2, 2, infer_expand, kExpandAxes),
+    row("Flatten", 1, 1, infer_flatten, kReshapeAxes),
+    row("Reshape", 2, 2, infer_reshape, kReshapeAxes),
+    row("Squeeze", 1, 2, infer_squeeze, kReshapeAxes),
+    row("Tile", 2, 2, infer_tile, kTileAxes),
+    row("Transpose", 1, 1, infer_transpose, kTransposeAxes),
+    row("Unsqueeze", 1, 2, infer_unsqueeze, kReshapeAxes),
 };
 
 }  // namespace

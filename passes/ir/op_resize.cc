@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_helpers.h"
 
@@ -174,13 +175,13 @@ Cost resize_cost(const Node& node) {
 
 constexpr Operator kRows[] = {
     {"Resize", "", OpClass::kDataMovement, 1, 4, 1, 1, infer_resize,
-     resize_cost},
+     resize_cost, true, &kResizeAxes},
     {"Upsample", "", OpClass::kDataMovement, 1, 2, 1, 1, infer_upsample,
-     resize_cost},
+     resize_cost, true, &kResizeAxes},
     {"DepthToSpace", "", OpClass::kDataMovement, 1, 1, 1, 1,
-     infer_depth_to_space, nullptr},
+     infer_depth_to_space, nullptr, true, &kDepthToSpaceAxes},
     {"SpaceToDepth", "", OpClass::kDataMovement, 1, 1, 1, 1,
-     infer_space_to_depth, nullptr},
+     infer_space_to_depth, nullptr, true, &kSpaceToDepthAxes},
 };
 
 }  // namespace

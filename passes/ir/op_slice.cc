@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_helpers.h"
 
@@ -302,19 +303,21 @@ void infer_pad(InferContext& ctx) {
 }
 
 constexpr Operator row(const char* name, int min_inputs, int max_inputs,
-                       int max_outputs, void (*infer)(InferContext&)) {
+                       int max_outputs, void (*infer)(InferContext&),
+                       const AxisRule* axes = nullptr) {
   return {name,        "",         OpClass::kDataMovement,
           min_inputs,  max_inputs, 1,
-          max_outputs, infer,      nullptr};
+          max_outputs, infer,      nullptr,
+          true,        axes};
 }
 
 constexpr Operator kRows[] = {
-    row("Concat", 1, -1, 1, infer_concat),
-    row("Pad", 1, 4, 1, infer_pad),
+    row("Concat", 1, -1, 1, infer_concat, &kConcatAxes),
+    row("Pad", 1, 4, 1, infer_pad, &kPadAxes),
     row("ReverseSequence", 2, 2, 1, infer_same),
-    row("Slice", 1, 5, 1, infer_slice),
-    row("Split", 1, 2, -1, infer_split),
-    row("Trilu", 1, 2, 1, infer_same),
+    row("Slice", 1, 5, 1, infer_slice, &kSliceAxes),
+    row("Split", 1, 2, -1, infer_split, &kSplitAxes),
+    row("Trilu", 1, 2, 1, infer_same, &kTriluAxes),
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 
 namespace lathe::ir {
 
+struct AxisRule;     // passes/ir/axis_links.h
 class InferContext;  // passes/ir/infer_context.h
 
 // Work of one node. macs: multiply-accumulates of Conv, Gemm, MatMul and the
@@ -52,6 +53,10 @@ struct Operator {
   Cost (*cost)(const Node&);
   // Same inputs give the same outputs, with no state and no randomness.
   bool deterministic = true;
+  // Which positions along the axes of its inputs and outputs belong together;
+  // null: what the class says (element-wise operators and pooling), else they
+  // cannot be followed.
+  const AxisRule* axes = nullptr;
 };
 
 // Null when the operator is not in the table.

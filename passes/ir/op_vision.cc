@@ -1,6 +1,7 @@
 // Operators of detectors and geometric transforms.
 #include <algorithm>
 
+#include "passes/ir/op_axes.h"
 #include "passes/ir/op_families.h"
 #include "passes/ir/op_helpers.h"
 
@@ -90,8 +91,10 @@ void infer_image_decoder(InferContext& ctx) {
 
 constexpr Operator row(const char* name, int min_inputs, int max_inputs,
                        void (*infer)(InferContext&),
-                       Cost (*cost)(const Node&) = nullptr) {
-  return {name, "", OpClass::kOther, min_inputs, max_inputs, 1, 1, infer, cost};
+                       Cost (*cost)(const Node&) = nullptr,
+                       const AxisRule* axes = nullptr) {
+  return {name, "",  OpClass::kOther, min_inputs, max_inputs, 1, 1, infer, cost,
+          true, axes};
 }
 
 constexpr Operator kRows[] = {
@@ -99,10 +102,11 @@ constexpr Operator kRows[] = {
     row("CenterCropPad", 2, 2, infer_center_crop_pad),
     row("Col2Im", 3, 3, infer_col2im, cost_per_input<1>),
     // Bilinear: four weighted points.
-    row("GridSample", 2, 2, infer_grid_sample, cost_per_output<8>),
+    row("GridSample", 2, 2, infer_grid_sample, cost_per_output<8>,
+        &kWindowAxes),
     row("ImageDecoder", 1, 1, infer_image_decoder),
     row("NonMaxSuppression", 2, 5, infer_non_max_suppression),
-    row("RoiAlign", 3, 3, infer_roi_align, cost_per_output<8>),
+    row("RoiAlign", 3, 3, infer_roi_align, cost_per_output<8>, &kWindowAxes),
 };
 
 }  // namespace

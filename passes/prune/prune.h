@@ -1,0 +1,93 @@
+// Structured pruning: removes channels, heads and features for a latency.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "passes/pass.h"
+#include "passes/prune/channel_groups.h"
+
+namespace lathe::prune {
+
+// Removes what `selection` leaves out: constants lose positions, attributes and
+// shapes follow. Names of nodes and values stay. Error kUnsupported, with the
+// node, where a shape that is computed while the model runs cannot follow.
+// Every group must keep at least one unit.
+void shrink(ir::Model& model, const ChannelGroups& groups,
+            const Selection& selection);
+// The same without the weights' bytes: types and attributes alone, of a model
+// with static shapes. For LatencyModel::estimate_outline.
+void shrink_outline(ir::Model& model, const ChannelGroups& groups,
+                    const Selection& selection);
+// Writes zeros into the weights where shrink() would remove positions. Where no
+// group that loses something is rescaling, the outputs are those of the shrunk
+// model.
+void mask(ir::Model& model, const ChannelGroups& groups,
+          const Selection& selection);
+
+// Replaces the sum behind each block (a residual branch, by the id of the
+// Add's first output) by what goes around the branch. Error kUsage for a name
+// that is no such block.
+void remove_blocks(ir::Model& model, const std::vector<std::string>& blocks);
+
+// What is to go: a plan can be written, edited and fed back.
+struct Plan {
+  Selection selection;              // of ChannelGroups of the model
+  std::vector<std::string> blocks;  // removed whole
+};
+
+// {"schema_version", "groups": [{"name", "kind", "units", "kept",
+// "removed": [unit, …]}], "removed_blocks": [name, …], …}: what the solver
+// foretells stands beside it and is not read back.
+std::string write_plan(const Plan& plan, const ChannelGroups& groups);
+// "kept" alone (a number, without "removed") leaves the choice of units to
+// `saliency` ([group][unit]); groups that are not named stay whole. Error
+// kInput with `where` and the JSON pointer for an unknown group (with the
+// nearest name), a unit that there is none of, a frozen group, or none left.
+Plan read_plan(const std::string& json, const ChannelGroups& groups,
+               const std::vector<std::vector<double>>& saliency,
+               const std::string& where);
+
+struct PruneOptions {
+  // Microseconds from those of the model as it comes; both estimates. Without
+  // it a plan is needed.
+  std::function<double(double dense_us)> latency_limit_us = {};
+  std::string plan = {};        // JSON, see above; instead of the solver
+  std::string plan_where = {};  // its file, for errors
+  int64_t iterations = 1;       // saliency is measured anew before each
+  std::string saliency = {};    // a row of saliency.h's table; empty: default
+  int64_t samples = 0;          // that saliency and repair look at; 0: default
+  double max_ratio = 0.95;      // of a group's units that may go
+  int64_t min_units = 1;        // that every group keeps
+  // Groups, or nodes, whose group stays whole: names, with * for any run of
+  // characters.
+  std::vector<std::string> keep = {};
+  bool rescaling = false;  // groups that are rescaling may lose units as well
+  bool blocks = true;      // whole residual blocks may go
+  bool repair = true;
+  bool mask = false;  // zeros in their place; nothing gets smaller
+};
+
+// prune_channels. Needs a calibrated context.latency for a latency, and
+// context.data for a saliency that looks at data and for repair. An
+// unreachable limit is error kUnsupported with the least that can be reached
+// and what binds it. PassResult::plan is the plan.
+std::unique_ptr<Pass> make_prune_channels(PruneOptions options);
+
+struct SparsifyOptions {
+  double sparsity = 0.5;  // share of each weight's elements that become zero
+  // Instead of it: at least n zeros in every m elements side by side along
+  // what the product sums over. 0: none.
+  int64_t n = 0, m = 0;
+  std::vector<std::string> keep = {};  // nodes left alone
+};
+
+// sparsify_weights: zeros for the smallest weights of Conv, Gemm and MatMul,
+// for runtimes that use them; shapes stay.
+std::unique_ptr<Pass> make_sparsify_weights(SparsifyOptions options);
+
+}  // namespace lathe::prune
