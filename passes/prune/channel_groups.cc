@@ -245,10 +245,25 @@ Selection ChannelGroups::everything() const {
   return selection;
 }
 
-ChannelGroups::Kept ChannelGroups::kept(const std::vector<AxisUnits>& axes,
-                                        const Selection& selection) const {
+const std::vector<ChannelGroups::AxisUnits>* ChannelGroups::find_value(
+    const std::string& value) const {
+  const auto found = values_.find(value);
+  return found == values_.end() ? nullptr : &found->second;
+}
+
+const std::vector<ChannelGroups::AxisUnits>* ChannelGroups::find_input(
+    const ir::Node& node, size_t input) const {
+  const auto use = uses_.find(use_key(node, input));
+  if (use != uses_.end()) return &use->second;
+  const ir::Value* value = node.input(input);
+  return value ? find_value(value->name()) : nullptr;
+}
+
+ChannelGroups::Kept ChannelGroups::kept(const std::vector<AxisUnits>* axes,
+                                        const Selection& selection) {
   Kept kept;
-  for (const AxisUnits& axis : axes) {
+  if (!axes) return kept;
+  for (const AxisUnits& axis : *axes) {
     std::vector<int64_t> positions;
     for (int64_t at = 0; at < axis.size; ++at) {
       bool stays = true;
@@ -262,35 +277,60 @@ ChannelGroups::Kept ChannelGroups::kept(const std::vector<AxisUnits>& axes,
   return kept;
 }
 
+std::vector<int64_t> ChannelGroups::sizes(const std::vector<AxisUnits>* axes) {
+  std::vector<int64_t> sizes;
+  if (axes)
+    for (const AxisUnits& axis : *axes) sizes.push_back(axis.size);
+  return sizes;
+}
+
+std::vector<std::vector<AxisTerm>> ChannelGroups::terms(
+    const std::vector<AxisUnits>* axes) {
+  std::vector<std::vector<AxisTerm>> result;
+  if (!axes) return result;
+  for (const AxisUnits& axis : *axes) {
+    std::map<std::vector<int32_t>, int64_t> counts;
+    for (int64_t at = 0; !axis.begin.empty() && at < axis.size; ++at) {
+      std::vector<int32_t> groups;
+      for (int32_t i = axis.begin[at]; i < axis.begin[at + 1]; ++i)
+        groups.push_back(axis.units[i].group);
+      std::ranges::sort(groups);
+      ++counts[groups];
+    }
+    result.emplace_back();
+    for (const auto& [groups, positions] : counts)
+      result.back().push_back({positions, groups});
+  }
+  return result;
+}
+
 ChannelGroups::Kept ChannelGroups::kept(const std::string& value,
                                         const Selection& selection) const {
-  const auto found = values_.find(value);
-  return found == values_.end() ? Kept() : kept(found->second, selection);
+  return kept(find_value(value), selection);
 }
 
 ChannelGroups::Kept ChannelGroups::kept_input(
     const ir::Node& node, size_t input, const Selection& selection) const {
-  const auto use = uses_.find(use_key(node, input));
-  if (use != uses_.end()) return kept(use->second, selection);
-  const ir::Value* value = node.input(input);
-  return value ? kept(value->name(), selection) : Kept();
+  return kept(find_input(node, input), selection);
 }
 
 std::vector<int64_t> ChannelGroups::dims(const std::string& value) const {
-  std::vector<int64_t> dims;
-  if (const auto found = values_.find(value); found != values_.end())
-    for (const AxisUnits& axis : found->second) dims.push_back(axis.size);
-  return dims;
+  return sizes(find_value(value));
 }
 
 std::vector<int64_t> ChannelGroups::input_dims(const ir::Node& node,
                                                size_t input) const {
-  std::vector<int64_t> dims;
-  const auto use = uses_.find(use_key(node, input));
-  if (use == uses_.end())
-    return node.input(input) ? this->dims(node.input(input)->name()) : dims;
-  for (const AxisUnits& axis : use->second) dims.push_back(axis.size);
-  return dims;
+  return sizes(find_input(node, input));
+}
+
+std::vector<std::vector<AxisTerm>> ChannelGroups::terms(
+    const std::string& value) const {
+  return terms(find_value(value));
+}
+
+std::vector<std::vector<AxisTerm>> ChannelGroups::input_terms(
+    const ir::Node& node, size_t input) const {
+  return terms(find_input(node, input));
 }
 
 }  // namespace lathe::prune

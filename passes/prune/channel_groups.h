@@ -60,6 +60,13 @@ struct ChannelGroup {
   bool rescaling = false;
 };
 
+// Positions of an axis that need one unit of each of `groups`: as many stay as
+// the product of the groups' shares says.
+struct AxisTerm {
+  int64_t positions = 0;
+  std::vector<int32_t> groups;  // into ChannelGroups::groups(), ascending
+};
+
 // What is left of each group: [group][unit], true where it stays. A group that
 // is frozen is left whole.
 using Selection = std::vector<std::vector<bool>>;
@@ -87,6 +94,10 @@ class ChannelGroups {
   // Sizes before, likewise.
   std::vector<int64_t> dims(const std::string& value) const;
   std::vector<int64_t> input_dims(const ir::Node& node, size_t input) const;
+  // How many positions of each axis stay; an axis that is fixed has no terms.
+  std::vector<std::vector<AxisTerm>> terms(const std::string& value) const;
+  std::vector<std::vector<AxisTerm>> input_terms(const ir::Node& node,
+                                                 size_t input) const;
 
  private:
   struct UnitRef {
@@ -99,8 +110,15 @@ class ChannelGroups {
     std::vector<UnitRef> units;
   };
   friend class GroupBuilder;
-  Kept kept(const std::vector<AxisUnits>& axes,
-            const Selection& selection) const;
+  // Null where nothing is known of it.
+  const std::vector<AxisUnits>* find_value(const std::string& value) const;
+  const std::vector<AxisUnits>* find_input(const ir::Node& node,
+                                           size_t input) const;
+  static Kept kept(const std::vector<AxisUnits>* axes,
+                   const Selection& selection);
+  static std::vector<int64_t> sizes(const std::vector<AxisUnits>* axes);
+  static std::vector<std::vector<AxisTerm>> terms(
+      const std::vector<AxisUnits>* axes);
 
   std::vector<ChannelGroup> groups_;
   std::vector<Remark> remarks_;

@@ -42,15 +42,23 @@ struct Plan {
 
 // {"schema_version", "groups": [{"name", "kind", "units", "kept",
 // "removed": [unit, …]}], "removed_blocks": [name, …], …}: what the solver
-// foretells stands beside it and is not read back.
+// foretells stands beside it ("prediction", an object) and is not read back.
 std::string write_plan(const Plan& plan, const ChannelGroups& groups);
 // "kept" alone (a number, without "removed") leaves the choice of units to
 // `saliency` ([group][unit]); groups that are not named stay whole. Error
-// kInput with `where` and the JSON pointer for an unknown group (with the
-// nearest name), a unit that there is none of, a frozen group, or none left.
+// kInput, a line for each mistake with `where`, line and column (empty: a text
+// without a file) and the JSON pointer, for an unknown group (with the nearest
+// name), a unit that there is none of, a frozen group, or none left.
 Plan read_plan(const std::string& json, const ChannelGroups& groups,
                const std::vector<std::vector<double>>& saliency,
                const std::string& where);
+// Whether read_plan would look at the saliency. Error kInput as above, by the
+// schema alone.
+bool plan_needs_saliency(const std::string& json, const std::string& where);
+// The same plan, one line a group: what a plan file looks like.
+std::string format_plan(const std::string& json);
+// JSON Schema (2020-12) of a plan: docs/schemas/plan.schema.json.
+const char* plan_schema();
 
 struct PruneOptions {
   // Microseconds from those of the model as it comes; both estimates. Without
@@ -80,10 +88,10 @@ std::unique_ptr<Pass> make_prune_channels(PruneOptions options);
 
 struct SparsifyOptions {
   double sparsity = 0.5;  // share of each weight's elements that become zero
-  // Instead of it: at least n zeros in every m elements side by side along
-  // what the product sums over. 0: none.
+  // Instead of it, N:M: at most n of every m elements side by side along what
+  // the product sums over stay. 0: none.
   int64_t n = 0, m = 0;
-  std::vector<std::string> keep = {};  // nodes left alone
+  std::vector<std::string> keep = {};  // nodes left alone, as PruneOptions
 };
 
 // sparsify_weights: zeros for the smallest weights of Conv, Gemm and MatMul,

@@ -76,7 +76,6 @@ class ConstantCutter {
     if (kept.empty()) return;
     const auto [found, first] = done_.try_emplace(value, kept);
     if (first) {
-      if (!is_whole(kept, value->tensor().dims())) before_[value] = {};
       originals_.emplace(value, value->tensor());
       set(value, kept);
       return;
@@ -110,7 +109,6 @@ class ConstantCutter {
   std::unordered_map<ir::Value*, ir::Tensor> originals_;
   std::unordered_map<ir::Value*, std::vector<std::pair<ir::Value*, Kept>>>
       copies_;
-  std::unordered_map<ir::Value*, Kept> before_;
 };
 
 void set_type(ir::Value& value, const Kept& kept,
@@ -136,6 +134,15 @@ void adapt(ir::Node& node, const ChannelGroups& groups,
     out.push_back(groups.kept(name, selection));
     out_dims.push_back(groups.dims(name));
   }
+  // Something that the groups know nothing of, and that therefore stays.
+  const auto unknown = [](const ir::Value* value, const Kept& kept) {
+    return value && kept.empty() && ir::is_floating(value->type.elem) &&
+           value->type.shape && !value->type.shape->empty();
+  };
+  for (size_t i = 0; i < in.size(); ++i)
+    if (unknown(node.input(i), in[i])) return;
+  for (size_t i = 0; i < out.size(); ++i)
+    if (unknown(node.output(i), out[i])) return;
   ir::AxisEdits edits(node, std::move(in), std::move(out), std::move(in_dims),
                       std::move(out_dims));
   rule->shrink(edits);

@@ -37,8 +37,8 @@ MaskedDifference masked_against_shrunk(const ir::Model& model,
       model, ir::default_input_shapes(model, shapes), 11);
   for (auto& [name, tensor] : inputs)
     if (name == "sr") tensor = ir::Tensor::scalar<int64_t>(16000);
-  const latency::SessionOptions options{
-      .threads = 1, .level = latency::OptimizationLevel::kBasic};
+  latency::SessionOptions options;
+  options.level = latency::OptimizationLevel::kBasic;
   const auto dense = latency::Session::open(masked, options)->run(inputs);
   const auto pruned = latency::Session::open(shrunk, options)->run(inputs);
   MaskedDifference result;
