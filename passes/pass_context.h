@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@ namespace lathe {
 
 namespace ir {
 class Model;
+}
+namespace prune {
+struct Pruned;
 }
 
 class BatchSource;
@@ -35,8 +39,11 @@ struct PassContext {
   Evaluator* evaluator = nullptr;         // passes/evaluator.h
   Executor* executor = nullptr;           // passes/executor.h
   // The float model that was quantized: what the first pass that coded
-  // something was given. Names of nodes are the same. Null before.
+  // something was given. Names of nodes are the same. Null before. For what
+  // repairs a pruned model: the dense one.
   const ir::Model* reference = nullptr;
+  // What is left of it (passes/prune/repair.h); null where nothing was pruned.
+  std::shared_ptr<const prune::Pruned> pruned;
   // ir::InputShapes that latencies are quoted for; a dimension that is not
   // given counts as 1.
   std::map<std::string, std::vector<int64_t>> input_shapes;

@@ -45,7 +45,11 @@ void judge_file(const DeliveryContext& context, const fs::path& file,
                 Report& report) {
   StageScore input = report.stages.front().score;
   StageReport& last = report.stages.back();
-  if (const auto pair = context.scorer->measure_pair(file)) {
+  auto pair = context.scorer->measure_pair(file);
+  // Once more where the first was disturbed, whatever it said.
+  if (pair && (pair->first.noisy || pair->second.noisy))
+    pair = context.scorer->measure_pair(file);
+  if (pair) {
     input.measured_latency = pair->first;
     last.score.measured_latency = pair->second;
     last.measured_ratio = pair->second.median_us / pair->first.median_us;
@@ -62,6 +66,9 @@ void judge_file(const DeliveryContext& context, const fs::path& file,
   if (std::string reason = drop_objection(candidate, context.recipe.max_drop);
       !reason.empty())
     object(reason);
+  for (const Target& target : context.recipe.latency_targets)
+    if (meets(target, last.score, input) == Met::kNo)
+      object("the target is missed: " + target_reason(candidate, target));
 }
 
 // Less signal than this in an output is a collapse, whatever the budget; less

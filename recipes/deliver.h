@@ -40,8 +40,8 @@ void deliver_folder(const DeliveryContext& context,
                     const std::filesystem::path& folder, Report& report);
 
 // Writes the last stage's model as one file, whatever it scores; that it is
-// slower than the input is a note and exit code 3. Error kUnsupported when the
-// runtime refuses it.
+// slower than the input, or misses a target, is a note and exit code 3. Error
+// kUnsupported when the runtime refuses it.
 void deliver_file(const DeliveryContext& context,
                   const std::filesystem::path& file, Report& report);
 

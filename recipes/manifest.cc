@@ -67,6 +67,9 @@ std::vector<FileRecord> record_inputs(const Recipe& recipe) {
     records.push_back(record_file("data", file));
   for (const fs::path& file : data_files(recipe, recipe.eval, "eval"))
     records.push_back(record_file("eval", file));
+  for (const StageSpec& stage : recipe.stages)
+    if (const fs::path plan = recipe.option_file(stage); !plan.empty())
+      records.push_back(record_file("plan", plan));
   return records;
 }
 

@@ -13,8 +13,8 @@ namespace lathe::recipes {
 FileRecord record_file(const std::string& role,
                        const std::filesystem::path& path);
 
-// The model, its external data, descriptors and data files, in that order;
-// each folder's files sorted by name.
+// The model, its external data, descriptors, data files and plans, in that
+// order; each folder's files sorted by name.
 std::vector<FileRecord> record_inputs(const Recipe& recipe);
 
 // The paths of files in the model's folder that its external tensors name,

@@ -1,5 +1,6 @@
-// What the pass table's rows of passes/quantize are made of: each pass's
-// options as a JSON Schema, and the pass of options that the schema accepts.
+// What the pass table's rows of passes/quantize and passes/prune are made of:
+// each pass's options as a JSON Schema, and the pass of options that the schema
+// accepts.
 #pragma once
 
 #include <memory>
@@ -35,6 +36,16 @@ const char* quantize_weights_options();
 PassPtr make_quantize_weights(const Json& options);
 const char* block_pixels_options();
 PassPtr make_block_pixels(const Json& options);
+const char* prune_channels_options();
+PassPtr make_prune_channels(const Json& options);
+const char* reestimate_batch_norm_options();
+PassPtr make_reestimate_batch_norm(const Json& options);
+const char* match_channel_moments_options();
+PassPtr make_match_channel_moments(const Json& options);
+const char* reconstruct_consumers_options();
+PassPtr make_reconstruct_consumers(const Json& options);
+const char* sparsify_weights_options();
+PassPtr make_sparsify_weights(const Json& options);
 
 // A schema with the options that say what to leave in float.
 std::string with_exclusions(const std::string& text);

@@ -93,6 +93,26 @@ const PassRow kPasses[] = {
     {"block_pixels",
      "Holds the pixels of narrow int8 images in blocks that fill the kernels",
      "", block_pixels_options(), /*needs_data=*/false, make_block_pixels},
+    {"prune_channels",
+     "Removes the channels, heads and blocks of least saliency for a latency",
+     "pruned", prune_channels_options(), /*needs_data=*/false,
+     make_prune_channels, /*path_option=*/"plan"},
+    {"reconstruct_consumers",
+     "Fits the weights of products that lost inputs to the dense model's "
+     "values",
+     "", reconstruct_consumers_options(), /*needs_data=*/true,
+     make_reconstruct_consumers},
+    {"match_channel_moments",
+     "Scales and shifts channels to the dense model's means and variances", "",
+     match_channel_moments_options(), /*needs_data=*/true,
+     make_match_channel_moments},
+    {"reestimate_batch_norm",
+     "Sets the statistics of BatchNormalization from samples", "",
+     reestimate_batch_norm_options(), /*needs_data=*/true,
+     make_reestimate_batch_norm},
+    {"sparsify_weights",
+     "Zeros for the smallest weights, for runtimes that use them", "sparse",
+     sparsify_weights_options(), /*needs_data=*/false, make_sparsify_weights},
 };
 
 }  // namespace

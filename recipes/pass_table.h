@@ -24,8 +24,10 @@ struct PassRow {
   const char* options_schema;
   // The stage reads samples: a recipe with it must name data.
   bool needs_data;
-  // `options`: an object that the schema accepts.
+  // `options`: an object that the schema accepts, paths in it absolute.
   std::unique_ptr<Pass> (*make)(const Json& options);
+  // The option that, as a string, is the path of a file; null: there is none.
+  const char* path_option = nullptr;
 };
 
 std::span<const PassRow> pass_table();

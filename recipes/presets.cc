@@ -41,6 +41,14 @@ constexpr Preset kPresets[] = {
      R"({"schema_version": 1,
  "stages": [{"pass": "simplify"},
             {"pass": "quantize_weights", "options": {"bits": 8}}]})"},
+    {"prune",
+     "Fewer channels, heads and blocks, as many as a latency asks for: "
+     "simplify, prune",
+     R"({"schema_version": 1,
+ "stages": [{"pass": "simplify"}, {"pass": "prune_channels"}]})"},
+    {"sparse-weights", "Zeros for the smallest weights: simplify, sparsify",
+     R"({"schema_version": 1,
+ "stages": [{"pass": "simplify"}, {"pass": "sparsify_weights"}]})"},
     {"simplify", "The same outputs from fewer nodes, in float: simplify alone",
      R"({"schema_version": 1, "stages": [{"pass": "simplify"}]})"},
 };

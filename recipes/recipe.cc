@@ -19,17 +19,27 @@ namespace {
 constexpr const char* kSynthetic = "synthetic";
 
 // Mistakes that the schema cannot say; only well-typed parts are looked at.
+void check_target(const JsonText& text, const std::string& pointer,
+                  std::vector<std::string>& mistakes) {
+  const Json::json_pointer place(pointer);
+  std::string problem;
+  if (text.root().contains(place) && text.root()[place].is_string() &&
+      !try_parse_target(text.root()[place].get<std::string>(), &problem))
+    mistakes.push_back(text.where(pointer) + ": " + problem);
+}
+
 void check_targets(const JsonText& text, std::vector<std::string>& mistakes) {
-  const Json::json_pointer place("/targets/latency");
-  if (!text.root().contains(place) || !text.root()[place].is_array()) return;
-  const Json& targets = text.root()[place];
-  for (size_t i = 0; i < targets.size(); ++i) {
-    std::string problem;
-    if (targets[i].is_string() &&
-        !try_parse_target(targets[i].get<std::string>(), &problem))
-      mistakes.push_back(text.where(fmt::format("/targets/latency/{}", i)) +
-                         ": " + problem);
-  }
+  const auto count = [&](const char* pointer) {
+    const Json::json_pointer place(pointer);
+    return text.root().contains(place) && text.root()[place].is_array()
+               ? text.root()[place].size()
+               : 0;
+  };
+  for (size_t i = 0; i < count("/targets/latency"); ++i)
+    check_target(text, fmt::format("/targets/latency/{}", i), mistakes);
+  for (size_t i = 0; i < count("/stages"); ++i)
+    check_target(text, fmt::format("/stages/{}/options/latency_limit", i),
+                 mistakes);
 }
 
 void check_needs(const JsonText& text, std::vector<std::string>& mistakes) {
@@ -156,6 +166,22 @@ std::filesystem::path Recipe::device_file() const {
              : std::filesystem::path();
 }
 
+std::filesystem::path Recipe::option_file(const StageSpec& stage) const {
+  const PassRow* row = find_pass(stage.pass);
+  if (!row || !row->path_option) return {};
+  const Json options = Json::parse(stage.options);
+  const auto path = options.find(row->path_option);
+  if (path == options.end() || !path->is_string()) return {};
+  return resolve(path->get<std::string>());
+}
+
+Json Recipe::options_of(const StageSpec& stage) const {
+  Json options = Json::parse(stage.options);
+  if (const auto file = option_file(stage); !file.empty())
+    options[find_pass(stage.pass)->path_option] = file.string();
+  return options;
+}
+
 std::filesystem::path Recipe::resolve(const std::string& path) const {
   const std::filesystem::path base = folder.empty()
                                          ? std::filesystem::current_path()
@@ -247,8 +273,9 @@ Json to_json(const Recipe& recipe, bool absolute) {
   json["stages"] = Json::array();
   for (const StageSpec& stage : recipe.stages) {
     Json one = {{"pass", stage.pass}};
-    const Json options = Json::parse(stage.options);
-    if (!options.empty()) one["options"] = options;
+    Json options =
+        absolute ? recipe.options_of(stage) : Json::parse(stage.options);
+    if (!options.empty()) one["options"] = std::move(options);
     json["stages"].push_back(std::move(one));
   }
   return json;

@@ -62,6 +62,10 @@ struct Recipe {
   // The device profile's file; empty where `device` names an embedded profile
   // or none.
   std::filesystem::path device_file() const;
+  // A stage's options, paths of files resolved; and the file among them, empty
+  // where there is none.
+  Json options_of(const StageSpec& stage) const;
+  std::filesystem::path option_file(const StageSpec& stage) const;
 };
 
 // Reads and checks. Every mistake is found before anything is thrown: one

@@ -54,7 +54,7 @@ constexpr size_t kListedFiles = 16;
 
 Json inputs_json(const std::vector<FileRecord>& inputs) {
   Json result = Json::object();
-  for (const char* role : {"model", "data", "eval", "device"}) {
+  for (const char* role : {"model", "data", "eval", "device", "plan"}) {
     Json files = Json::array();
     uint64_t bytes = 0;
     std::string hashes;
@@ -119,6 +119,7 @@ Json stage_json(const StageReport& stage) {
   json["seconds"] = stage.seconds;
   json["remarks"] = std::move(remarks);
   if (!stage.layers.empty()) json["layers"] = layers_json(stage.layers);
+  if (!stage.plan.empty()) json["plan"] = Json::parse(stage.plan);
   return json;
 }
 

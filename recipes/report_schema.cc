@@ -25,7 +25,9 @@ constexpr const char* kSchema = R"({
       "data": {"$ref": "#/$defs/files"},
       "eval": {"$ref": "#/$defs/files"},
       "device": {"description": "the device profile, where it is a file",
-                 "$ref": "#/$defs/files"}}},
+                 "$ref": "#/$defs/files"},
+      "plan": {"description": "plans that stages were given as files",
+               "$ref": "#/$defs/files"}}},
   "device": {
     "type": "object", "additionalProperties": false,
     "required": ["profile", "calibrated", "this_machine", "threads"],
@@ -87,7 +89,10 @@ constexpr const char* kSchema = R"({
                           "type": "number"},
               "saved_us": {"description": "less than in float on the device, borders aside",
                            "type": "number"},
-              "reason": {"type": "string", "minLength": 1}}}}}}},
+              "reason": {"type": "string", "minLength": 1}}}},
+        "plan": {
+          "description": "what the pass decided, to be edited and fed back; plan.schema.json says what is in it",
+          "type": "object"}}}},
   "variants": {
     "description": "models that were written, one for each target",
     "type": "array",

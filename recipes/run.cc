@@ -260,7 +260,7 @@ class Run {
     StageReport stage;
     stage.name = stage_name(spec.pass);
     stage.pass = spec.pass;
-    const Json options = Json::parse(spec.options);
+    const Json options = recipe_.options_of(spec);
     stage.options = options_in_effect(*row, options).dump();
     observer_.stage_started(stage.name);
 
@@ -278,12 +278,18 @@ class Run {
     context.executor = executor_.get();
     context.device = device_traits_ ? &*device_traits_ : nullptr;
     context.reference = float_model();
+    context.pruned = pruned_;
     context.input_shapes = report_.input_shapes;
     ir::Model model = ir::clone(models_.back());
     PassResult result = run_passes(model, passes, context);
     stage.changes = result.changes;
     stage.remarks = std::move(result.remarks);
     stage.layers = std::move(result.layers);
+    stage.plan = std::move(result.plan);
+    if (context.pruned != pruned_) {
+      pruned_ = std::move(context.pruned);
+      dense_ = models_.size() - 1;
+    }
     // Nothing changed: the model keeps its score.
     const StageReport& last = report_.stages.back();
     const bool same = stage.changes == 0 && report_.stages.size() > 1;
@@ -297,12 +303,14 @@ class Run {
     finish(std::move(stage), start, same);
   }
 
-  // What the first stage that left codes was given; null where there was none,
-  // or where the input model holds codes itself.
+  // What the first stage that left codes was given; null where the input model
+  // holds codes itself. Where there was none, what the last stage that pruned
+  // was given; null without either.
   const ir::Model* float_model() const {
     const auto coded = std::ranges::find_if(models_, quantize::holds_codes);
-    if (coded == models_.begin() || coded == models_.end()) return nullptr;
-    return &*std::prev(coded);
+    if (coded == models_.begin()) return nullptr;
+    if (coded != models_.end()) return &*std::prev(coded);
+    return pruned_ ? &models_[dense_] : nullptr;
   }
 
   // A few samples against the input model: a model that has lost its output is
@@ -339,6 +347,8 @@ class Run {
   NamedTensors inputs_;
   std::unique_ptr<LatencyModel> estimator_;
   std::optional<DeviceTraits> device_traits_;
+  std::shared_ptr<const prune::Pruned> pruned_;
+  size_t dense_ = 0;  // into models_: what pruned_ was made of
   fs::path device_file_;
   std::unique_ptr<RangeCollector> ranges_;
   std::unique_ptr<Evaluator> evaluator_;

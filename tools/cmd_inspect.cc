@@ -7,9 +7,13 @@
 #include <nlohmann/json.hpp>
 
 #include "passes/base/error.h"
+#include "passes/base/file.h"
 #include "passes/base/text.h"
 #include "passes/ir/op_table.h"
+#include "passes/prune/channel_groups.h"
+#include "passes/rewrite/rewrite.h"
 #include "tools/activation_memory.h"
+#include "tools/channel_groups_text.h"
 #include "tools/command.h"
 #include "tools/flags.h"
 #include "tools/model_file.h"
@@ -19,8 +23,9 @@ namespace lathe::cli {
 namespace {
 
 struct Options {
-  std::string model;
+  std::string model, dot;
   int64_t top = 10;
+  bool groups = false;
 };
 
 struct HeavyNode {
@@ -39,6 +44,7 @@ struct Inspection {
   std::optional<int64_t> macs;
   std::optional<uint64_t> activation_bytes;
   std::vector<HeavyNode> heaviest;
+  std::optional<prune::ChannelGroups> groups;  // where they are asked for
 };
 
 std::string full_name(const ir::Node& node) {
@@ -105,6 +111,19 @@ void price(const Options& options, Context& context, Inspection& result) {
   find_heaviest(bound, static_cast<size_t>(options.top), result);
 }
 
+// Of the graph that passes see after 'simplify'.
+prune::ChannelGroups find_groups(const ir::Model& model, Context& context) {
+  ir::Model simplified = ir::clone(model);
+  std::vector<std::unique_ptr<Pass>> passes;
+  passes.push_back(rewrite::make_simplify());
+  PassContext pass_context;
+  pass_context.jobs = context.jobs();
+  pass_context.cancel = &context.cancel;
+  run_passes(simplified, passes, pass_context);
+  return prune::ChannelGroups(
+      simplified, shapes_for(simplified, context.flags.input_shapes));
+}
+
 std::vector<const ir::Value*> true_inputs(const ir::Model& model) {
   std::vector<const ir::Value*> inputs;
   for (const ir::Value* value : model.graph->inputs())
@@ -144,6 +163,10 @@ Json to_json(const Options& options, const Inspection& result) {
                                 {"macs", node.cost.macs},
                                 {"bytes", node.cost.bytes},
                                 {"share", node.share}});
+  if (options.groups) {
+    json["groups"] = groups_json(*result.groups);
+    json["remarks"] = remarks_json(*result.groups);
+  }
   return json;
 }
 
@@ -195,8 +218,17 @@ std::string to_text(const Options& options, const Inspection& result) {
 }
 
 int inspect(const Options& options, Context& context) {
+  if (!options.dot.empty()) require_folder_of(options.dot);
   Inspection result;
   result.model = load_model(options.model, context);
+  if (options.groups || !options.dot.empty())
+    result.groups = find_groups(result.model, context);
+  if (!options.dot.empty())
+    write_file_atomic(options.dot, groups_dot(*result.groups, options.model));
+  if (options.groups && !context.flags.json) {
+    print_result(groups_text(*result.groups));
+    return 0;
+  }
   result.size_bytes = std::filesystem::file_size(options.model);
   result.parameters = ir::count_parameters(result.model);
   count_operators(result);
@@ -219,8 +251,16 @@ Action setup_inspect(CLI::App& app) {
   add_count(app, "--top", "N", 0, 1'000'000, options->top,
             "how many of the heaviest nodes to show")
       ->group("Output");
+  add_switch(app, "--groups", options->groups,
+             "show the channels, heads and features that 'lathe prune' can "
+             "remove, and why others stay")
+      ->group("Output");
+  add_text(app, "--dot", "F.dot", options->dot,
+           "draw the groups as a Graphviz file")
+      ->group("Output");
   app.footer(
       "  lathe inspect model.onnx\n"
+      "  lathe inspect model.onnx --groups --dot groups.dot\n"
       "  lathe inspect model.onnx --input-shape input:1x3x224x224 --json");
   return [options](Context& context) { return inspect(*options, context); };
 }

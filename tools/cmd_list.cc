@@ -12,6 +12,7 @@
 #include "passes/io/import.h"
 #include "passes/io/torch/torch_import.h"
 #include "passes/ir/op_table.h"
+#include "passes/prune/saliency.h"
 #include "recipes/gate_table.h"
 #include "recipes/pass_table.h"
 #include "recipes/recipe.h"
@@ -103,6 +104,13 @@ Items observers() {
   return items;
 }
 
+Items saliencies() {
+  Items items;
+  for (const prune::SaliencyMethod& method : prune::saliency_methods())
+    items.push_back({std::string(method.name), std::string(method.summary)});
+  return items;
+}
+
 Items commands() {
   Items items;
   for (const Command& command : command_table())
@@ -125,6 +133,7 @@ constexpr Kind kKinds[] = {
     {"models", "formats of model files", &models},
     {"aten", "PyTorch operators that have a translation", &aten},
     {"observers", "ways to find the ranges of activations", &observers},
+    {"saliencies", "ways to measure what a channel contributes", &saliencies},
     {"operators", "operators with a row in the operator table", &operators},
     {"commands", "commands of this program", &commands},
     {"kinds", "this list", &kind_items},

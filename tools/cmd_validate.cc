@@ -12,6 +12,7 @@
 #include "passes/base/json_schema.h"
 #include "passes/base/text.h"
 #include "passes/ir/shape_inference.h"
+#include "passes/prune/prune.h"
 #include "recipes/recipe.h"
 #include "recipes/report.h"
 #include "tools/command.h"
@@ -42,6 +43,10 @@ std::vector<std::string> check_device(const JsonText& text) {
   return {};
 }
 
+std::vector<std::string> check_plan(const JsonText& text) {
+  return validate_schema(text, "", prune::plan_schema());
+}
+
 std::vector<std::string> check_measurements(const JsonText& text) {
   latency::measurements_from_json(text);
   return {};
@@ -59,6 +64,7 @@ const std::vector<JsonKind>& json_kinds() {
       {"report", {"variants", "exit_code"}, &check_report},
       {"device profile", {"columns", "traits", "sha256"}, &check_device},
       {"measurements", {"networks"}, &check_measurements},
+      {"pruning plan", {"groups", "removed_blocks"}, &check_plan},
       {"data descriptor", {"format"}, &check_descriptor},
       {"recipe", {"stages", "model", "targets", "gates"}, &recipes::validate},
   };
@@ -90,8 +96,8 @@ void check_json(Verdict& verdict) {
   }
   throw_input(text.where(""),
               "found JSON that is no recipe (key 'stages'), data descriptor "
-              "(key 'format'), report (key 'variants') or device profile (key "
-              "'columns')");
+              "(key 'format'), report (key 'variants'), device profile (key "
+              "'columns') or pruning plan (key 'groups')");
 }
 
 void check_model(Verdict& verdict, Context& context) {
@@ -150,8 +156,8 @@ int validate(const std::vector<std::string>& paths, Context& context) {
 Action setup_validate(CLI::App& app) {
   auto paths = std::make_shared<std::vector<std::string>>();
   add_texts(app, "FILE", "FILE...", *paths,
-            "recipes, data descriptors, reports, device profiles, ONNX "
-            "models: told apart by what is in them")
+            "recipes, data descriptors, reports, device profiles, pruning "
+            "plans, ONNX models: told apart by what is in them")
       ->required()
       ->group("Input");
   app.footer(

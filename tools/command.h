@@ -68,6 +68,7 @@ Action setup_eval(CLI::App& app);
 Action setup_inspect(CLI::App& app);
 Action setup_list(CLI::App& app);
 Action setup_profile(CLI::App& app);
+Action setup_prune(CLI::App& app);
 Action setup_quantize(CLI::App& app);
 Action setup_run(CLI::App& app);
 Action setup_validate(CLI::App& app);

@@ -13,6 +13,8 @@ constexpr Command kCommands[] = {
     {"run", "run a recipe", kCompressing, &setup_run},
     {"quantize", "turn a model to int8, int4 or half precision", kCompressing,
      &setup_quantize},
+    {"prune", "remove channels, heads and blocks for a latency", kCompressing,
+     &setup_prune},
     {"demo", "the whole way on a built-in model and data", kCompressing,
      &setup_demo},
     {"profile", "measure this device for estimates", kMeasuring, &setup_profile,

@@ -110,6 +110,18 @@ double parse_decibels(const std::string& flag, std::string_view text) {
   return value;
 }
 
+double parse_share(const std::string& flag, std::string_view text) {
+  double value = -1;
+  const auto [end, code] =
+      std::from_chars(text.data(), text.data() + text.size(), value);
+  if (code != std::errc() || end != text.data() + text.size() ||
+      !(value >= 0 && value <= 1))
+    throw_usage(flag, fmt::format("found '{}', expected a number from 0 to 1 "
+                                  "like 0.5",
+                                  text));
+  return value;
+}
+
 void parse_input_shape(std::string_view text, ir::InputShapes& shapes) {
   const size_t colon = text.rfind(':');
   const std::string name(

@@ -47,6 +47,9 @@ double parse_seconds(const std::string& flag, std::string_view text);
 // "20" or "20dB"; error kUsage.
 double parse_decibels(const std::string& flag, std::string_view text);
 
+// From 0 to 1; error kUsage.
+double parse_share(const std::string& flag, std::string_view text);
+
 // "[name:]1x3x224x224"; error kUsage.
 void parse_input_shape(std::string_view text, ir::InputShapes& shapes);
 

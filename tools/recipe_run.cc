@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "passes/base/file.h"
 #include "passes/base/text.h"
+#include "passes/prune/prune.h"
 #include "tools/model_file.h"
 #include "tools/output.h"
 #include "tools/report_text.h"
@@ -36,6 +39,15 @@ class StageLog final : public recipes::Observer {
   Terminal& terminal_;
 };
 
+void write_plan(const recipes::Report& report,
+                const std::filesystem::path& path) {
+  const auto made =
+      std::find_if(report.stages.rbegin(), report.stages.rend(),
+                   [](const auto& stage) { return !stage.plan.empty(); });
+  if (made != report.stages.rend())
+    write_file_atomic(path, prune::format_plan(made->plan));
+}
+
 }  // namespace
 
 recipes::Recipe recipe_from_preset(const std::string& preset,
@@ -61,6 +73,7 @@ int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
                Context& context) {
   io::format_of(recipe.resolve(recipe.model));  // it must exist
   if (!destination.file.empty()) require_folder_of(destination.file);
+  if (!destination.plan.empty()) require_folder_of(destination.plan);
   StageLog log(context.terminal);
   recipes::RunOptions options;
   options.out_dir = destination.folder;
@@ -72,6 +85,7 @@ int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
   options.observer = &log;
   const recipes::RunOutcome outcome = recipes::run(recipe, options);
   context.terminal.end();
+  if (!destination.plan.empty()) write_plan(outcome.report, destination.plan);
   if (context.flags.json) {
     print_json(recipes::to_json(outcome.report));
   } else if (destination.file.empty()) {

@@ -24,7 +24,8 @@ void apply_shared_flags(const SharedFlags& flags, recipes::Recipe& recipe);
 // Where the results go: a folder, or one file without scores.
 struct Destination {
   std::filesystem::path folder, file;
-  bool score = false;  // a file as well; a folder always is
+  std::filesystem::path plan = {};  // of the last stage that made one
+  bool score = false;               // a file as well; a folder always is
 };
 
 // Runs it and prints the report's JSON or its tables; returns the exit code.

@@ -8,6 +8,7 @@
 
 #include "passes/base/text.h"
 #include "tools/output.h"
+#include "tools/plan_text.h"
 
 namespace lathe::cli {
 namespace {
@@ -90,6 +91,12 @@ std::string stage_table(const recipes::Report& report) {
   return table.text();
 }
 
+std::string plan_tables(const recipes::Report& report) {
+  std::string text;
+  for (const StageReport& stage : report.stages) text += plan_table(stage);
+  return text;
+}
+
 std::string target_prefix(const std::string& target) {
   return target.empty() ? "" : target + ": ";
 }
@@ -136,6 +143,28 @@ std::string gate_lines(const recipes::Report& report) {
   return text.empty() ? "" : "\n" + text;
 }
 
+// What the last stage scored against the input model; empty where it was not
+// scored.
+std::string score_line(const recipes::Report& report) {
+  const StageReport& last = report.stages.back();
+  const StageScore& input = report.stages.front().score;
+  std::vector<std::string> parts;
+  if (!measured(last.score).empty())
+    parts.push_back("measured " + measured(last.score));
+  else if (!estimated(last.score).empty())
+    parts.push_back("estimated " + estimated(last.score));
+  if (const std::string share = ratio(last.score, last.measured_ratio, input);
+      !share.empty())
+    parts.push_back(share + " of the input model");
+  if (top1(last.score))
+    parts.push_back(fmt::format("top-1 {}, before {}",
+                                percent(top1(last.score)),
+                                percent(top1(input))));
+  else if (agreement(last.score))
+    parts.push_back("agreement " + percent(agreement(last.score)));
+  return parts.empty() ? "" : "  " + join(parts, ", ") + "\n";
+}
+
 std::string fidelity_lines(const Accuracy& accuracy) {
   std::string text;
   for (const OutputFidelity& output : accuracy.outputs)
@@ -164,9 +193,10 @@ std::string note_lines(const recipes::Report& report) {
 
 std::string report_text(const recipes::Report& report,
                         const std::filesystem::path& folder) {
-  return stage_table(report) + variant_lines(report, folder) +
-         gate_lines(report) + note_lines(report) +
-         "\nreport: " + (folder / "report.json").string() + "\n";
+  return stage_table(report) + plan_tables(report) +
+         variant_lines(report, folder) + gate_lines(report) +
+         note_lines(report) + "\nreport: " + (folder / "report.json").string() +
+         "\n";
 }
 
 std::string file_text(const recipes::Report& report,
@@ -186,10 +216,12 @@ std::string file_text(const recipes::Report& report,
                     stage.changes, stage.changes == 1 ? "" : "s",
                     stage.remarks.size(), stage.remarks.size() == 1 ? "" : "s");
   }
-  if (!report.stages.empty())
+  if (!report.stages.empty()) {
+    text += score_line(report);
     if (const auto& accuracy = report.stages.back().score.accuracy)
       text += fidelity_lines(*accuracy);
-  return text + note_lines(report);
+  }
+  return text + plan_tables(report) + note_lines(report);
 }
 
 }  // namespace lathe::cli

@@ -13,7 +13,7 @@ namespace lathe::cli {
 std::string report_text(const recipes::Report& report,
                         const std::filesystem::path& folder);
 
-// For a run that wrote one file and no scores: what was done to it, in brief.
+// For a run that wrote one file: what was done to it, in brief.
 std::string file_text(const recipes::Report& report,
                       const std::filesystem::path& file);
 

@@ -1,5 +1,4 @@
-// The model is cut down to the wanted values, which become its outputs. Rows
-// are gathered until there are enough for a matrix product to be worth it.
+// Rows are gathered until there are enough for a matrix product to be worth it.
 #include "passes/exec/gram_matrix.h"
 
 #include <algorithm>
@@ -7,6 +6,7 @@
 
 #include "passes/base/error.h"
 #include "passes/base/jobs.h"
+#include "passes/exec/model_part.h"
 #include "passes/exec/program.h"
 #include "passes/exec/single_thread.h"
 
@@ -92,53 +92,25 @@ class Accumulator {
   int64_t waiting_rows_ = 0, rows_ = 0;
 };
 
-// The wanted values as outputs, and the nodes that compute them. Gives each
-// request's place among the outputs.
-std::vector<size_t> cut_down(ir::Model& model,
-                             const std::vector<GramRequest>& requests) {
-  ir::Graph& graph = *model.graph;
-  std::vector<ir::Value*> wanted;
+// The values that are wanted, each once, and each request's place among them.
+struct Wanted {
+  std::vector<std::string> values;
   std::vector<size_t> places;
+};
+
+Wanted wanted_by(const std::vector<GramRequest>& requests,
+                 const ir::Graph& graph) {
+  Wanted wanted;
   for (const GramRequest& request : requests) {
-    ir::Value* value = graph.find(request.value);
+    const ir::Value* value = graph.find(request.value);
     if (!value || (!value->producer() && !value->is_graph_input()))
       throw Error(ErrorKind::kUsage, "gram matrix",
                   "the graph computes no value '" + request.value + "'");
-    const auto found = std::ranges::find(wanted, value);
-    places.push_back(static_cast<size_t>(found - wanted.begin()));
-    if (found == wanted.end()) wanted.push_back(value);
+    const auto found = std::ranges::find(wanted.values, request.value);
+    wanted.places.push_back(static_cast<size_t>(found - wanted.values.begin()));
+    if (found == wanted.values.end()) wanted.values.push_back(request.value);
   }
-  // The list of outputs only grows: places left over repeat the first.
-  const size_t count = graph.outputs().size();
-  for (size_t i = 0; i < std::max(count, wanted.size()); ++i) {
-    ir::Value* value = i < wanted.size() ? wanted[i] : wanted[0];
-    if (i < count)
-      graph.set_output(i, value);
-    else
-      graph.add_output(value);
-  }
-  const std::vector<ir::Node*> nodes = graph.node_list();
-  for (size_t i = nodes.size(); i > 0; --i)
-    if (std::ranges::all_of(
-            nodes[i - 1]->outputs(),
-            [](const ir::Value* value) { return !value || value->unused(); }))
-      graph.remove_node(nodes[i - 1]);
-  for (ir::Value* value : graph.initializers())
-    if (value->unused() && value->is_constant()) graph.remove_value(value);
-  return places;
-}
-
-// The first dimension that all inputs fix, else 1.
-int64_t batch_size_of(const ir::Graph& graph) {
-  std::optional<int64_t> batch;
-  for (const ir::Value* input : graph.inputs()) {
-    if (input->has_initializer()) continue;
-    if (!input->type.shape || input->type.shape->empty()) continue;
-    const int64_t first = input->type.shape->front().value;
-    if (first < 1 || (batch && *batch != first)) return 1;
-    batch = first;
-  }
-  return batch.value_or(1);
+  return wanted;
 }
 
 int64_t samples_of(const Batch& batch) {
@@ -179,16 +151,17 @@ std::vector<GramMatrix> gram_matrices(const ir::Model& model,
   int64_t left = data.size();
   if (options.samples > 0) left = std::min(left, options.samples);
   if (left <= 0) throw_input(data.description(), "the data has no samples");
-  ir::Model part = ir::clone(model);
-  const std::vector<size_t> places = cut_down(part, requests);
+  const Wanted wanted = wanted_by(requests, *model.graph);
+  const std::vector<size_t>& places = wanted.places;
   const int jobs = effective_jobs(options.jobs);
   const SingleThread single;
   const at::NoGradGuard no_grad;
-  const auto program = Program::compile(
-      part, {.trainable = [](const ir::Value&) { return false; }});
+  const auto program =
+      Program::compile(model_part(model, {}, wanted.values),
+                       {.trainable = [](const ir::Value&) { return false; }});
 
   ReadOptions read;
-  read.batch_size = batch_size_of(*model.graph);
+  read.batch_size = fixed_batch_size(*model.graph).value_or(1);
   read.drop_last = read.batch_size > 1 && left >= read.batch_size;
   const std::unique_ptr<BatchReader> reader = data.read(read);
   std::vector<Accumulator> accumulators;

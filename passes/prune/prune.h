@@ -64,13 +64,17 @@ struct PruneOptions {
   // Microseconds from those of the model as it comes; both estimates. Without
   // it a plan is needed.
   std::function<double(double dense_us)> latency_limit_us = {};
+  // With which probability the estimate is to lie within the limit.
+  double confidence = 0.5;
   std::string plan = {};        // JSON, see above; instead of the solver
   std::string plan_where = {};  // its file, for errors
   int64_t iterations = 1;       // saliency is measured anew before each
-  std::string saliency = {};    // a row of saliency.h's table; empty: default
-  int64_t samples = 0;          // that saliency and repair look at; 0: default
-  double max_ratio = 0.95;      // of a group's units that may go
-  int64_t min_units = 1;        // that every group keeps
+  // A row of saliency.h's table; empty: its default where there is data, else
+  // by weights.
+  std::string saliency = {};
+  int64_t samples = 0;      // that saliency and repair look at; 0: default
+  double max_ratio = 0.95;  // of a group's units that may go
+  int64_t min_units = 1;    // that every group keeps
   // Groups, or nodes, whose group stays whole: names, with * for any run of
   // characters.
   std::vector<std::string> keep = {};

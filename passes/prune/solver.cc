@@ -266,7 +266,7 @@ std::vector<Widths> WidthSolver::larger(const Mover& mover) const {
   if (mover.groups.size() > 1 || widths.units[at] >= units ||
       is_gone(widths, mover.groups[0]))
     return list;
-  for (const int64_t steps : {1, 2}) {
+  for (const int64_t steps : {1, 2, 4}) {
     Widths next = widths;
     next.units[at] =
         std::min(units, (next.units[at] / mover.step + steps) * mover.step);
@@ -361,29 +361,65 @@ bool WidthSolver::fill(double limit_us) {
   return false;
 }
 
-// A group wider and another narrower.
+bool WidthSolver::apart(const Move& a, const Move& b) const {
+  return std::ranges::none_of(movers_[a.mover].groups, [&](int32_t group) {
+    return std::ranges::find(movers_[b.mover].groups, group) !=
+           movers_[b.mover].groups.end();
+  });
+}
+
+// `first` with others, those of the best rate first, until the latency is spent
+// or made up for. Differences are taken to add up.
+WidthSolver::Exchange WidthSolver::completed(
+    const Move& first, const std::vector<const Move*>& others,
+    double limit_us) const {
+  Exchange exchange{first.loss, {&first}};
+  double us = now_.latency_us + first.us;
+  for (const Move* move : others) {
+    const bool narrower = move->us < 0;
+    if (narrower ? us <= limit_us : us + move->us > limit_us) continue;
+    if (!std::ranges::all_of(exchange.moves, [&](const Move* taken) {
+          return apart(*taken, *move);
+        }))
+      continue;
+    exchange.moves.push_back(move);
+    exchange.loss += move->loss;
+    us += move->us;
+  }
+  if (us > limit_us) exchange.loss = 0;
+  return exchange;
+}
+
+// Groups wider and others narrower.
 bool WidthSolver::trade(double limit_us) {
-  struct Trade {
-    double loss;
-    const Move *up, *down;
+  std::vector<const Move*> ups, downs;
+  for (const Moves& moves : moves_) {
+    for (const Move& move : moves.up)
+      if (move.loss < 0 && move.us > 0) ups.push_back(&move);
+    for (const Move& move : moves.down)
+      if (move.us < 0) downs.push_back(&move);
+  }
+  const auto rate = [](const Move* move) {
+    return std::max(move->loss / std::abs(move->us), -1e300);
   };
-  std::vector<Trade> list;
-  for (const Moves& wider : moves_)
-    for (const Move& up : wider.up) {
-      if (up.loss >= 0) continue;
-      for (const Moves& narrower : moves_)
-        for (const Move& down : narrower.down) {
-          const double loss = up.loss + down.loss;
-          if (down.mover == up.mover || loss >= -1e-9 * now_.loss ||
-              now_.latency_us + up.us + down.us > limit_us)
-            continue;
-          list.push_back({loss, &up, &down});
-        }
-    }
-  std::ranges::sort(list, {}, &Trade::loss);
+  std::ranges::sort(ups, {}, rate);
+  std::ranges::sort(downs, {}, rate);
+  std::vector<Exchange> list;
+  for (const Move* up : ups) {
+    for (const Move* down : downs)
+      if (now_.latency_us + up->us + down->us <= limit_us && apart(*up, *down))
+        list.push_back({up->loss + down->loss, {up, down}});
+    list.push_back(completed(*up, downs, limit_us));
+  }
+  for (const Move* down : downs)
+    list.push_back(completed(*down, ups, limit_us));
+  std::erase_if(list, [&](const Exchange& exchange) {
+    return exchange.loss >= -1e-9 * now_.loss;
+  });
+  std::ranges::sort(list, {}, &Exchange::loss);
   if (list.size() > kMostTries) list.resize(kMostTries);
-  for (const Trade& trade : list)
-    if (take({trade.up, trade.down}, limit_us, /*must_gain=*/true)) return true;
+  for (const Exchange& exchange : list)
+    if (take(exchange.moves, limit_us, /*must_gain=*/true)) return true;
   return false;
 }
 

@@ -93,6 +93,13 @@ class WidthSolver {
             bool must_gain);
   const Move* best_descent() const;
   bool fill(double limit_us);
+  bool apart(const Move& a, const Move& b) const;  // no group in common
+  struct Exchange {
+    double loss = 0;  // foretold
+    std::vector<const Move*> moves;
+  };
+  Exchange completed(const Move& first, const std::vector<const Move*>& others,
+                     double limit_us) const;
   bool trade(double limit_us);
   // From the last solution on; false where it cannot be reached.
   bool descend(double latency_us, const CancelToken* cancel);

@@ -9,8 +9,8 @@
 // replaced only where that lowers the error on samples that were held out.
 //
 // The steps, one file each: coded_layers and reconstruction_units (what is
-// learned together), staged_run (inputs and targets of one unit at a time),
-// rounding_optimizer and rounding_variables.
+// learned together), exec/staged_run (inputs and targets of one unit at a
+// time), rounding_optimizer and rounding_variables.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,11 +18,11 @@
 
 #include "passes/base/error.h"
 #include "passes/base/random.h"
-#include "passes/quantize/model_part.h"
+#include "passes/exec/model_part.h"
+#include "passes/exec/staged_run.h"
 #include "passes/quantize/quantize.h"
 #include "passes/quantize/reconstruction_units.h"
 #include "passes/quantize/rounding_optimizer.h"
-#include "passes/quantize/staged_run.h"
 
 namespace lathe::quantize {
 namespace {
@@ -49,7 +49,7 @@ class UnitInputs {
         quantized_(model, samples, context),
         floats_(reference_, samples, context) {
     // Where the first target of this unit and those behind it is computed.
-    const ExecutionOrder order(*reference_.graph);
+    const exec::ExecutionOrder order(*reference_.graph);
     const ir::Node* first = nullptr;
     begins_.resize(units.size());
     for (size_t i = units.size(); i-- > 0;) {
@@ -92,7 +92,7 @@ class UnitInputs {
 
  private:
   const ir::Model& reference_;
-  StagedRun quantized_, floats_;
+  exec::StagedRun quantized_, floats_;
   std::vector<const ir::Node*> begins_;
   UnitSamples samples_;
 };
@@ -165,8 +165,8 @@ class Adaround final : public Pass {
   }
 
   Samples draw(int64_t count, const PassContext& context) const {
-    return draw_samples(*context.reference->graph, *context.data, count,
-                        derive_seed(context.seed, name()));
+    return exec::draw_samples(*context.reference->graph, *context.data, count,
+                              derive_seed(context.seed, name()));
   }
 
   // As many as kMaxBytes hold, by the size of the first one.

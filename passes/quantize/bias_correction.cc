@@ -11,9 +11,9 @@
 
 #include "passes/base/error.h"
 #include "passes/base/random.h"
+#include "passes/exec/staged_run.h"
 #include "passes/quantize/coded_layers.h"
 #include "passes/quantize/quantize.h"
-#include "passes/quantize/staged_run.h"
 #include "passes/quantize/weights.h"
 
 namespace lathe::quantize {
@@ -51,7 +51,7 @@ struct ChannelSums {
 using SampleSums = std::vector<ChannelSums>;
 
 // Of several values in one run.
-std::vector<SampleSums> sums_of(const StagedRun& run,
+std::vector<SampleSums> sums_of(const exec::StagedRun& run,
                                 const std::vector<std::string>& values,
                                 const std::vector<int64_t>& axes) {
   std::vector<SampleSums> sums(values.size(), SampleSums(run.samples()));
@@ -222,13 +222,13 @@ class BiasCorrection final : public Pass {
         find_coded_layers(model, *context.reference, result.remarks);
     if (layers.empty()) return result;
     const auto samples =
-        draw_samples(*context.reference->graph, *context.data, options_.samples,
-                     derive_seed(context.seed, name()));
+        exec::draw_samples(*context.reference->graph, *context.data,
+                           options_.samples, derive_seed(context.seed, name()));
     context.progress->begin("correct biases", layers.size() + 1);
     const std::vector<SampleSums> expected =
         float_sums(layers, samples, context);
     context.progress->advance(1);
-    StagedRun staged(model, samples, context);
+    exec::StagedRun staged(model, samples, context);
     Corrector corrector(model, context, result);
     for (size_t i = 0; i < layers.size(); ++i) {
       staged.advance(layers[i].first());
@@ -252,8 +252,8 @@ class BiasCorrection final : public Pass {
       values.push_back(layer.target->name());
       axes.push_back(layer.channel_axis);
     }
-    return sums_of(StagedRun(*context.reference, samples, context), values,
-                   axes);
+    return sums_of(exec::StagedRun(*context.reference, samples, context),
+                   values, axes);
   }
 
   BiasCorrectionOptions options_;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "passes/quantize/model_part.h"
+#include "passes/exec/model_part.h"
 
 namespace lathe::quantize {
 namespace {
@@ -119,7 +119,7 @@ class BlockFinder {
 
   std::vector<CodedLayer>& layers_;
   const ir::Model& reference_;
-  ExecutionOrder order_;
+  exec::ExecutionOrder order_;
   std::vector<ir::Node*> nodes_;
   // Before each node, and at the end: the one value that goes on, or null.
   std::vector<const ir::Value*> alone_;

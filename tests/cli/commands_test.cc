@@ -239,8 +239,8 @@ TEST_CASE("validate tells files apart and reports every error") {
         "error: data.json:3:10: /seed: -1 is out of range, expected at least "
         "0\n"
         "error: other.json:1:1: found JSON that is no recipe (key 'stages'), "
-        "data descriptor (key 'format'), report (key 'variants') or device "
-        "profile (key 'columns')\n"
+        "data descriptor (key 'format'), report (key 'variants'), device "
+        "profile (key 'columns') or pruning plan (key 'groups')\n"
         "error: gone: no such file (check the path)\n");
   const auto json = bench.run({"validate", "m.onnx", "data.json", "--json"});
   CHECK(json.code == 2);

@@ -108,7 +108,8 @@ TEST_CASE("wrong flags say what was found and expected") {
       "error: lathe list: unknown kind 'pases'; did you mean "
       "'passes'?\n"
       "hint: the kinds are passes, recipes, gates, devices, "
-      "formats, models, aten, observers, operators, commands, kinds\n");
+      "formats, models, aten, observers, saliencies, operators, commands, "
+      "kinds\n");
 }
 
 TEST_CASE("with --json an error is one line of JSON") {
@@ -183,7 +184,7 @@ TEST_CASE("lists come from the tables") {
   CHECK(passes.out.find("quantize_static") != std::string::npos);
   for (const char* kind :
        {"recipes", "gates", "devices", "formats", "models", "aten", "observers",
-        "operators", "commands", "kinds"}) {
+        "saliencies", "operators", "commands", "kinds"}) {
     const auto result = run_lathe({"list", kind, "--json"});
     CAPTURE(kind);
     REQUIRE(result.code == 0);

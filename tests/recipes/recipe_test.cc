@@ -128,6 +128,51 @@ TEST_CASE("recipe: options are checked against their pass") {
         "r.json:6:51: /stages/2/options/speed: unknown key 'speed'");
 }
 
+TEST_CASE("recipe: limits of stages are targets") {
+  CHECK(mistakes(R"({"schema_version": 1, "model": "m", "data": "d.json",
+ "stages": [
+  {"pass": "prune_channels", "options": {"latency_limit": "5 seconds"}},
+  {"pass": "quantize_static", "options": {"latency_limit": "0x"}},
+  {"pass": "prune_channels", "options": {"latency_limit": 3}}]})") ==
+        "r.json:3:59: /stages/0/options/latency_limit: '5 seconds' has the "
+        "unknown unit 'seconds'; a target is like 5ms, 800us, 0.5x or 200fps\n"
+        "r.json:4:60: /stages/1/options/latency_limit: '0x' is not above zero; "
+        "a target is like 5ms, 800us, 0.5x or 200fps\n"
+        "r.json:5:59: /stages/2/options/latency_limit: expected string, found "
+        "number 3");
+}
+
+TEST_CASE("recipe: a plan stands in it or beside it") {
+  const auto with_plan = [](const std::string& plan) {
+    return R"({"schema_version": 1, "model": "m", "stages": [
+  {"pass": "prune_channels", "options": {"plan": )" +
+           plan + "}}]}";
+  };
+  const Recipe recipe =
+      parse(JsonText::parse(with_plan("\"p.json\""), "r.json"), "/folder");
+  const StageSpec& stage = recipe.stages[0];
+  CHECK(recipe.option_file(stage) == "/folder/p.json");
+  CHECK(recipe.options_of(stage)["plan"] == "/folder/p.json");
+  CHECK(to_json(recipe)["stages"][0]["options"]["plan"] == "p.json");
+  CHECK(to_json(recipe, /*absolute=*/true)["stages"][0]["options"]["plan"] ==
+        "/folder/p.json");
+  const Recipe inside = parse(
+      JsonText::parse(
+          with_plan(R"({"schema_version": 1, "groups": [{"name": "a"}]})"),
+          "r.json"),
+      "/folder");
+  CHECK(inside.option_file(inside.stages[0]).empty());
+  CHECK(inside.options_of(inside.stages[0])["plan"]["groups"][0]["name"] ==
+        "a");
+  CHECK(mistakes(with_plan(R"({"schema_version": 1, "groups": [
+    {"nam": "a", "kept": 0}]})")) ==
+        "r.json:3:5: /stages/0/options/plan/groups/0: key 'name' is missing\n"
+        "r.json:3:13: /stages/0/options/plan/groups/0/nam: unknown key 'nam'; "
+        "did you mean 'name'?\n"
+        "r.json:3:26: /stages/0/options/plan/groups/0/kept: 0 is out of range, "
+        "expected at least 1");
+}
+
 TEST_CASE("recipe: what is missing") {
   CHECK(mistakes("{}") ==
         "r.json:1:1: key 'schema_version' is missing\n"

@@ -12,7 +12,7 @@
 #include "passes/base/json_schema.h"
 #include "passes/io/onnx/onnx.h"
 #include "tests/recipes/error_text.h"
-#include "tests/recipes/tiny_model.h"
+#include "tests/recipes/run_fixture.h"
 #include "tests/support/shared.h"
 
 namespace lathe::recipes {
@@ -20,57 +20,11 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::error_text;
+using test::files_below;
+using test::item;
 using test::TableMeter;
 using test::TempDir;
-
-// int8 takes half the time, wherever it is measured.
-std::map<std::string, double> fast_int8() {
-  return {{"score-3", 500}, {"-int8", 500}};
-}
-
-Json tiny_recipe() {
-  return Json::parse(R"({"schema_version": 1, "model": "tiny.onnx",
-    "data": {"format": "procedural", "count": 40, "seed": 1},
-    "targets": {"latency": ["0.6x"]},
-    "stages": [{"pass": "simplify"},
-               {"pass": "quantize_static", "options": {"placement": "all"}}]})");
-}
-
-struct Fixture {
-  TempDir folder;
-  Json json = tiny_recipe();
-  RunOptions options;
-  TableMeter meter{fast_int8()};
-
-  Fixture() {
-    io::export_onnx(test::tiny_classifier(), folder.path() / "tiny.onnx");
-    options.out_dir = folder.path() / "out";
-    options.meter = &meter;
-    options.jobs = 2;
-  }
-  Recipe recipe() const {
-    return parse(JsonText::wrap(json, "test recipe"), folder.path());
-  }
-  RunOutcome run() const { return recipes::run(recipe(), options); }
-  Json written(const char* name) const {
-    return Json::parse(read_file(options.out_dir / name));
-  }
-};
-
-std::set<std::string> files_below(const fs::path& folder) {
-  std::set<std::string> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file())
-      files.insert(fs::relative(entry.path(), folder).string());
-  return files;
-}
-
-const Json& item(const Json& list, const char* key, const char* value) {
-  for (const Json& one : list)
-    if (one[key] == value) return one;
-  FAIL("no item with " << key << " = " << value);
-  return list;
-}
+using Fixture = test::RunFixture;
 
 TEST_CASE_FIXTURE(Fixture, "run: a folder with variant, manifest and report") {
   const RunOutcome outcome = run();
@@ -412,12 +366,28 @@ TEST_CASE_FIXTURE(Fixture, "run: one file, and only that") {
 TEST_CASE_FIXTURE(Fixture, "run: one file that scores slower says so") {
   options.out_file = folder.path() / "q.onnx";
   options.out_dir.clear();
+  json.erase("targets");
   meter = TableMeter({{"score-3", 1500}, {"q.onnx", 1500}});
   const RunOutcome outcome = run();
   CHECK(outcome.exit_code == 3);
   REQUIRE_FALSE(outcome.report.notes.empty());
   CHECK(outcome.report.notes.back() ==
         "the result is slower than the input model");
+}
+
+TEST_CASE_FIXTURE(Fixture, "run: one file that misses its target says so") {
+  options.out_file = folder.path() / "q.onnx";
+  options.out_dir.clear();
+  json["targets"]["latency"] = {"0.6x", "0.4x"};
+  meter = TableMeter({{"score-3", 500}, {"q.onnx", 500}});
+  const RunOutcome outcome = run();
+  CHECK(outcome.exit_code == 3);
+  REQUIRE_FALSE(outcome.report.notes.empty());
+  CHECK(outcome.report.notes.back() ==
+        "the target is missed: measured 500 us, target 0.4x is 400 us");
+  CHECK(fs::exists(options.out_file));
+  json["targets"]["latency"] = {"0.6x"};
+  CHECK(run().exit_code == 0);
 }
 
 TEST_CASE_FIXTURE(Fixture, "run: input shapes must fit the model") {
@@ -484,7 +454,7 @@ TEST_CASE("run: ResNet-20 on CIFAR images") {
       test::shared_file("data/cifar10/cifar10_jpegdec_test_dev1k.bin.gz");
   if (model.empty() || images.empty()) return;
   TempDir folder;
-  Json json = tiny_recipe();
+  Json json = test::tiny_recipe();
   json["model"] = fs::absolute(model).string();
   json["data"] = {{"format", "cifar-binary"},
                   {"path", fs::absolute(images).string()},

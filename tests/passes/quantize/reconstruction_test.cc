@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "passes/quantize/coded_layers.h"
-#include "passes/quantize/model_part.h"
 #include "passes/quantize/reconstruction_units.h"
 #include "passes/quantize/rounding_variables.h"
 #include "tests/passes/quantize/reference_support.h"
@@ -111,40 +110,6 @@ TEST_CASE("reconstruction units: a long block is taken layer by layer") {
   auto layers =
       find_coded_layers(pair.quantized.model, pair.reference, remarks);
   CHECK(block_units(layers, pair.quantized.model, pair.reference).size() == 9);
-}
-
-TEST_CASE("model part: its inputs, and what is fixed") {
-  const ir::Model model = ir::parse_text(R"(opset 17 graph {
-    input %x: float[1,2]
-    input %unused: float[1]
-    init %w = float[2] {1, 2}
-    %k = Neg(%w) @fixed
-    %a = Add(%x, %k) @a
-    %b = Mul(%a, %k) @b
-    %c = Mul(%b, %a) @c
-    %d = Neg(%c) @d
-    output %d
-    output %a
-  })");
-  const ir::Graph& graph = *model.graph;
-  const ExecutionOrder order(graph);
-  CHECK(order.is_fixed(*graph.find("k")));
-  CHECK_FALSE(order.is_fixed(*graph.find("b")));
-  const auto names = [&](size_t position) {
-    Strings found;
-    for (const ir::Value* value : order.alive(position))
-      found.push_back(value->name());
-    return found;
-  };
-  CHECK(names(0) == Strings{"x"});
-  CHECK(names(2) == Strings{"a"});
-  CHECK(names(3) == Strings{"a", "b"});
-  CHECK(names(5) == Strings{});
-  CHECK(ir::to_text(model_part(model, {"a", "x"}, {"c"})) ==
-        "ir_version 8\nopset 17\ngraph {\n  input %a: ?\n"
-        "  init %w = float[2] {1, 2}\n  %k = Neg(%w) @fixed\n"
-        "  %b = Mul(%a, %k) @b\n  %c = Mul(%b, %a) @c\n  output %c\n"
-        "  output %c\n}\n");
 }
 
 TEST_CASE("rounding variables: they start at the weights") {

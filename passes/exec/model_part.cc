@@ -1,11 +1,10 @@
-#include "passes/quantize/model_part.h"
+#include "passes/exec/model_part.h"
 
 #include <algorithm>
 
 #include "passes/base/error.h"
-#include "passes/rewrite/rewrite.h"
 
-namespace lathe::quantize {
+namespace lathe::exec {
 namespace {
 
 // The node of the top-level graph that holds `node`.
@@ -29,15 +28,21 @@ void make_input(ir::Graph& graph, const std::string& name) {
   for (const ir::Use& use : uses) use.node->set_input(use.index, input);
 }
 
-void drop_unused(ir::Model& part) {
-  PassContext context;
-  rewrite::make_remove_dead_code()->run(part, context);
-  ir::Graph& graph = *part.graph;
-  const std::vector<ir::Value*> inputs = graph.inputs();
-  for (ir::Value* input : inputs) {
-    if (!input->unused()) continue;
-    graph.remove_input(input);
-    graph.remove_value(input);
+bool is_used(const ir::Node& node) {
+  return std::ranges::any_of(node.outputs(), [](const ir::Value* value) {
+    return value && !value->unused();
+  });
+}
+
+// All that no output needs, graph inputs included.
+void drop_unused(ir::Graph& graph) {
+  const std::vector<ir::Node*> nodes = graph.node_list();
+  for (size_t i = nodes.size(); i > 0; --i)
+    if (!is_used(*nodes[i - 1])) graph.remove_node(nodes[i - 1]);
+  for (ir::Value* value : graph.values()) {
+    if (!value->unused() || value->producer()) continue;
+    if (value->is_graph_input()) graph.remove_input(value);
+    graph.remove_value(value);
   }
 }
 
@@ -93,8 +98,24 @@ ir::Model model_part(const ir::Model& model,
     else
       graph.add_output(value);
   }
-  drop_unused(part);
+  drop_unused(graph);
   return part;
 }
 
-}  // namespace lathe::quantize
+std::optional<int64_t> fixed_batch_size(const ir::Graph& graph) {
+  std::optional<int64_t> batch;
+  bool free = false;
+  for (const ir::Value* input : graph.inputs()) {
+    if (input->has_initializer() || !input->type.shape ||
+        input->type.shape->empty())
+      continue;
+    const int64_t first = input->type.shape->front().value;
+    free |= first < 1;
+    if (first < 1) continue;
+    if (batch && *batch != first) return 1;
+    batch = first;
+  }
+  return free && batch ? 1 : batch;
+}
+
+}  // namespace lathe::exec

@@ -2,13 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "passes/ir/graph.h"
 
-namespace lathe::quantize {
+namespace lathe::exec {
 
 // Where the nodes of a top-level graph stand, and from where to where its
 // values are needed. A snapshot.
@@ -46,4 +48,8 @@ ir::Model model_part(const ir::Model& model,
                      const std::vector<std::string>& inputs,
                      const std::vector<std::string>& outputs);
 
-}  // namespace lathe::quantize
+// The first dimension that all inputs without an initializer fix, 1 where they
+// disagree; nullopt where none of them fixes it.
+std::optional<int64_t> fixed_batch_size(const ir::Graph& graph);
+
+}  // namespace lathe::exec

@@ -1,20 +1,20 @@
-#include "passes/quantize/staged_run.h"
+#include "passes/exec/staged_run.h"
 
 #include <algorithm>
 #include <optional>
 
 #include "passes/base/error.h"
 #include "passes/base/jobs.h"
+#include "passes/exec/model_part.h"
 #include "passes/exec/single_thread.h"
-#include "passes/quantize/model_part.h"
 
-namespace lathe::quantize {
+namespace lathe::exec {
 namespace {
 
-using Named = exec::Program::Named;
+using Named = Program::Named;
 
-std::unique_ptr<exec::Program> compile(const ir::Model& part) {
-  return exec::Program::compile(
+std::unique_ptr<Program> compile(const ir::Model& part) {
+  return Program::compile(
       part, {.trainable = [](const ir::Value&) { return false; }});
 }
 
@@ -23,22 +23,19 @@ const at::Tensor* find(const Named& values, const std::string& name) {
   return found == values.end() ? nullptr : &found->second;
 }
 
-// The batch that the model fixes, else 1.
-int64_t fixed_batch(const ir::Graph& graph) {
-  for (const ir::Value* input : graph.inputs())
-    if (!input->has_initializer() && input->type.shape &&
-        !input->type.shape->empty() && input->type.shape->front().value > 0)
-      return input->type.shape->front().value;
-  return 1;
-}
-
 }  // namespace
 
 std::vector<Named> draw_samples(const ir::Graph& graph, BatchSource& data,
-                                int64_t count, uint64_t seed) {
+                                int64_t count, uint64_t seed, int64_t at_once) {
   ReadOptions options;
   options.shuffle_seed = static_cast<int64_t>(seed >> 1);
-  options.batch_size = std::clamp<int64_t>(data.size(), 1, fixed_batch(graph));
+  const std::optional<int64_t> fixed = fixed_batch_size(graph);
+  if (!fixed) {
+    at_once = std::clamp<int64_t>(at_once, 1, std::max<int64_t>(count, 1));
+    count /= at_once;
+  }
+  options.batch_size =
+      std::clamp<int64_t>(data.size(), 1, fixed.value_or(at_once));
   options.drop_last = true;
   std::vector<Named> samples;
   const std::unique_ptr<BatchReader> reader = data.read(options);
@@ -47,7 +44,7 @@ std::vector<Named> draw_samples(const ir::Graph& graph, BatchSource& data,
     if (!batch) break;
     Named inputs;
     for (const auto& [name, tensor] : batch->inputs)
-      inputs.emplace_back(name, exec::to_torch(tensor));
+      inputs.emplace_back(name, to_torch(tensor));
     samples.push_back(std::move(inputs));
   }
   if (samples.empty())
@@ -84,12 +81,12 @@ const at::Tensor& StagedRun::held(size_t sample,
 
 void StagedRun::compute(const std::vector<std::string>& values,
                         const Take& take) const {
-  const exec::SingleThread outer;
+  const SingleThread outer;
   const auto program = compile(part(values));
   parallel_for(samples(), context_.jobs, [&](size_t sample) {
     context_.check_cancelled();
     const at::NoGradGuard no_grad;
-    const exec::SingleThread single;
+    const SingleThread single;
     std::vector<at::Tensor> results = program->run(held_[sample]);
     results.resize(values.size());
     take(sample, std::move(results));
@@ -114,4 +111,4 @@ void StagedRun::advance(const ir::Node& node) {
   for (size_t sample = 0; sample < samples(); ++sample) hold(sample, {});
 }
 
-}  // namespace lathe::quantize
+}  // namespace lathe::exec

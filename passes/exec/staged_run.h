@@ -10,22 +10,24 @@
 #include "passes/exec/program.h"
 #include "passes/pass_context.h"
 
-namespace lathe::quantize {
+namespace lathe::exec {
 
 // A model's inputs, one entry a sample: `count` samples in an order drawn by
-// seed (a batch each where the model fixes its batch size). Error kInput where
-// there are none.
-std::vector<exec::Program::Named> draw_samples(const ir::Graph& graph,
-                                               BatchSource& data, int64_t count,
-                                               uint64_t seed);
+// seed (a batch each where the model fixes its batch size). Where the model
+// leaves its batch size free, `at_once` samples make an entry, and what is left
+// over is left out. Error kInput where there are none.
+std::vector<Program::Named> draw_samples(const ir::Graph& graph,
+                                         BatchSource& data, int64_t count,
+                                         uint64_t seed, int64_t at_once = 1);
 
-// For every sample the values that what is still to run reads, as the executor
-// holds them: codes take a byte an element, floats four. Nothing else is kept.
+// For every sample (or batch, as above) the values that what is still to run
+// reads, as the executor holds them: codes take a byte an element, floats four.
+// Nothing else is kept.
 class StagedRun {
  public:
   // The model must stay. What is behind the last advance() may be changed in
   // any way that keeps values' names; what is before it must not.
-  StagedRun(const ir::Model& model, std::vector<exec::Program::Named> samples,
+  StagedRun(const ir::Model& model, std::vector<Program::Named> samples,
             const PassContext& context);
 
   size_t samples() const { return held_.size(); }
@@ -45,7 +47,7 @@ class StagedRun {
   const at::Tensor& held(size_t sample, const std::string& name) const;
 
  private:
-  using Held = exec::Program::Named;
+  using Held = Program::Named;
   std::vector<std::string> held_names() const;
 
   const ir::Model& model_;
@@ -53,4 +55,4 @@ class StagedRun {
   std::vector<Held> held_;
 };
 
-}  // namespace lathe::quantize
+}  // namespace lathe::exec

@@ -1,0 +1,311 @@
+// before: Conv [64, 3, 7, 7] -> … -> Gemm [1000, 512]
+// after:  the same graph with fewer channels, heads and features, and without
+//         the residual blocks that went
+// Minimises the saliency that is lost, subject to an estimated latency within
+// the limit. What is removed is counted on the dense model, however many
+// iterations there are; weights are those of the last repair.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "passes/base/error.h"
+#include "passes/base/json.h"
+#include "passes/base/text.h"
+#include "passes/latency_model.h"
+#include "passes/prune/carried_selection.h"
+#include "passes/prune/name_patterns.h"
+#include "passes/prune/prune.h"
+#include "passes/prune/repair.h"
+#include "passes/prune/saliency.h"
+#include "passes/prune/solver.h"
+
+namespace lathe::prune {
+namespace {
+
+// How often a solution is tightened where the whole estimate is above the one
+// it was solved with.
+constexpr int kTightenings = 4;
+constexpr const char* kSaliencyWithoutData = "l2";
+
+ir::Model with_static_shapes(const ir::Model& model,
+                             const ir::InputShapes& shapes) {
+  ir::Model bound = ir::clone(model);
+  ir::bind_input_shapes(bound, ir::default_input_shapes(bound, shapes));
+  ir::infer_shapes(bound);
+  return bound;
+}
+
+// The latency that the model stays within with this probability: log-normal.
+double latency_at(double confidence, const GraphEstimate& estimate) {
+  const double p50 = estimate.latency.p50_us, p95 = estimate.latency.p95_us;
+  if (confidence == 0.5 || p50 <= 0 || p95 <= p50) return p50;
+  // Quantiles of the standard normal distribution, by bisection.
+  double low = -6, high = 6;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = (low + high) / 2;
+    (std::erfc(-middle / std::sqrt(2.0)) / 2 < confidence ? low : high) =
+        middle;
+  }
+  constexpr double kZ95 = 1.6448536269514722;
+  return p50 * std::pow(p95 / p50, low / kZ95);
+}
+
+std::vector<std::string> node_names(const ChannelGroup& group) {
+  std::vector<std::string> names{group.name};
+  for (const auto* side : {&group.sources, &group.readers})
+    for (const WeightAxis& weight : *side) names.push_back(weight.node);
+  return names;
+}
+
+class Pruner final : public Pass {
+ public:
+  explicit Pruner(PruneOptions options) : options_(std::move(options)) {}
+  std::string name() const override { return "prune_channels"; }
+  PassResult run(ir::Model& model, PassContext& context) override;
+
+ private:
+  struct Outcome {
+    Plan plan;
+    double loss = 0;
+  };
+
+  void require(const PassContext& context) const;
+  std::vector<bool> frozen_groups(const ChannelGroups& groups) const;
+  void add_remarks(const ChannelGroups& groups, PassResult& result) const;
+  UnitLoss saliency(const ir::Model& model, const ChannelGroups& groups,
+                    PassContext& context) const;
+  Outcome solve(const ir::Model& model, const ChannelGroups& groups,
+                const UnitLoss& loss, double limit_us,
+                PassContext& context) const;
+  Outcome iterate(const ir::Model& dense, const ChannelGroups& groups,
+                  double limit_us, ir::Model& model, PassContext& context,
+                  PassResult& result) const;
+  void apply(const ir::Model& dense, const ChannelGroups& groups,
+             const Plan& plan, ir::Model& model, PassContext& context,
+             PassResult& result) const;
+  std::string plan_text(const Outcome& outcome, const ChannelGroups& groups,
+                        const LatencyEstimate& before, const ir::Model& model,
+                        double limit_us, const PassContext& context) const;
+
+  PruneOptions options_;
+};
+
+void Pruner::require(const PassContext& context) const {
+  if (!options_.latency_limit_us && options_.plan.empty())
+    throw Error(ErrorKind::kUsage, name(),
+                "found neither latency_limit nor plan, expected one of them");
+  if (options_.latency_limit_us && !options_.plan.empty())
+    throw Error(ErrorKind::kUsage, name(),
+                "found latency_limit and plan, expected one of them");
+  if (options_.latency_limit_us && !context.latency)
+    throw Error(ErrorKind::kUsage, name(),
+                "a latency_limit needs a latency model, and the run has none");
+}
+
+std::vector<bool> Pruner::frozen_groups(const ChannelGroups& groups) const {
+  std::vector<bool> frozen;
+  for (const ChannelGroup& group : groups.groups()) {
+    bool stays =
+        !group.frozen.empty() || (group.rescaling && !options_.rescaling);
+    for (const std::string& name : node_names(group))
+      for (const std::string& pattern : options_.keep)
+        stays = stays || matches(pattern, name);
+    frozen.push_back(stays);
+  }
+  return frozen;
+}
+
+void Pruner::add_remarks(const ChannelGroups& groups,
+                         PassResult& result) const {
+  for (const Remark& remark : groups.remarks())
+    result.remarks.push_back(remark);
+  std::vector<std::string> names;
+  for (const ChannelGroup& group : groups.groups()) {
+    for (std::string& name : node_names(group))
+      names.push_back(std::move(name));
+    if (!group.frozen.empty())
+      result.remarks.push_back(
+          {group.name, "its " + std::to_string(group.units) +
+                           " channels stay: " + group.frozen});
+    else if (group.rescaling && !options_.rescaling)
+      result.remarks.push_back(
+          {group.name,
+           "its " + std::to_string(group.units) +
+               " channels stay: a normalization runs over them, so that what "
+               "is left would be rescaled (option rescaling)"});
+  }
+  for (const std::string& line :
+       unmatched(options_.keep, names, "no group or node of the model"))
+    result.remarks.push_back({"", line});
+}
+
+UnitLoss Pruner::saliency(const ir::Model& model, const ChannelGroups& groups,
+                          PassContext& context) const {
+  SaliencyOptions options;
+  options.method = options_.saliency;
+  if (options.method.empty() && !context.data)
+    options.method = kSaliencyWithoutData;
+  options.samples = options_.samples;
+  return measure_saliency(model, groups, options, context);
+}
+
+Pruner::Outcome Pruner::solve(const ir::Model& model,
+                              const ChannelGroups& groups, const UnitLoss& loss,
+                              double limit_us, PassContext& context) const {
+  const ir::Model bound = with_static_shapes(model, context.input_shapes);
+  const std::vector<ResidualBlock> blocks = find_residual_blocks(bound);
+  const WidthPricer pricer(bound, groups, blocks, *context.latency);
+  SolverOptions solver_options;
+  solver_options.max_ratio = options_.max_ratio;
+  solver_options.min_units = options_.min_units;
+  solver_options.frozen = frozen_groups(groups);
+  solver_options.blocks = options_.blocks;
+  solver_options.jobs = context.jobs;
+  // The whole estimate comes from the runtime's own graph where it can; the
+  // solver's is by rules. They are held against each other.
+  double scale = 1, least = std::numeric_limits<double>::infinity();
+  Outcome best;
+  for (int round = 0; round < kTightenings; ++round) {
+    WidthSolver solver(pricer, groups, blocks, loss, solver_options);
+    const Solution solution =
+        solver.solve({limit_us * scale}, *context.progress, context.cancel)[0];
+    Outcome outcome{
+        {solver.selection(solution.widths), solver.gone(solution.widths)},
+        solution.loss};
+    ir::Model smaller = ir::clone(bound);
+    remove_blocks(smaller, outcome.plan.blocks);
+    shrink(smaller, groups, outcome.plan.selection);
+    const double us =
+        latency_at(options_.confidence, context.latency->estimate(smaller));
+    if (us < least) {
+      least = us;
+      best = std::move(outcome);
+    }
+    if (us <= limit_us) return best;
+    scale *= 0.995 * limit_us / us;
+  }
+  return best;
+}
+
+// Saliency, solver, surgery and repair, from latency to latency.
+Pruner::Outcome Pruner::iterate(const ir::Model& dense,
+                                const ChannelGroups& groups, double limit_us,
+                                ir::Model& model, PassContext& context,
+                                PassResult& result) const {
+  const double dense_us =
+      context.latency->estimate(with_static_shapes(dense, context.input_shapes))
+          .latency.p50_us;
+  Outcome total{{groups.everything(), {}}, 0};
+  if (dense_us <= limit_us) return total;
+  for (int64_t i = 1; i <= options_.iterations; ++i) {
+    const double share =
+        static_cast<double>(i) / static_cast<double>(options_.iterations);
+    const double target = dense_us * std::pow(limit_us / dense_us, share);
+    const ChannelGroups now(model, context.input_shapes);
+    const Outcome step =
+        solve(model, now, saliency(model, now, context), target, context);
+    total.plan.selection = carried_selection(
+        dense, groups, total.plan.selection, now, step.plan.selection);
+    total.plan.blocks.insert(total.plan.blocks.end(), step.plan.blocks.begin(),
+                             step.plan.blocks.end());
+    total.loss += step.loss;
+    PassResult repaired;
+    apply(dense, groups, total.plan, model, context, repaired);
+    if (i == options_.iterations) result.add(std::move(repaired));
+  }
+  return total;
+}
+
+// The dense model without what goes, repaired.
+void Pruner::apply(const ir::Model& dense, const ChannelGroups& groups,
+                   const Plan& plan, ir::Model& model, PassContext& context,
+                   PassResult& result) const {
+  model = ir::clone(dense);
+  if (options_.mask) {
+    if (!plan.blocks.empty())
+      throw Error(ErrorKind::kUsage, name(), "whole blocks cannot be masked",
+                  "set blocks to false");
+    return mask(model, groups, plan.selection);
+  }
+  remove_blocks(model, plan.blocks);
+  shrink(model, groups, plan.selection);
+  if (!options_.repair) return;
+  if (!context.data) {
+    result.remarks.push_back({"", "not repaired: no data is given"});
+    return;
+  }
+  RepairOptions repair_options;
+  if (options_.samples > 0) repair_options.samples = options_.samples;
+  result.add(
+      repair(model, dense, groups, plan.selection, repair_options, context));
+}
+
+std::string Pruner::plan_text(const Outcome& outcome,
+                              const ChannelGroups& groups,
+                              const LatencyEstimate& before,
+                              const ir::Model& model, double limit_us,
+                              const PassContext& context) const {
+  Json plan = Json::parse(write_plan(outcome.plan, groups));
+  if (!context.latency) return format_plan(plan.dump());
+  const auto interval = [](const LatencyEstimate& estimate) {
+    return Json{{"p5", estimate.p5_us},
+                {"p50", estimate.p50_us},
+                {"p95", estimate.p95_us}};
+  };
+  const LatencyEstimate after =
+      context.latency->estimate(with_static_shapes(model, context.input_shapes))
+          .latency;
+  Json prediction = {{"device", context.latency->device()},
+                     {"dense_latency_us", interval(before)},
+                     {"latency_us", interval(after)}};
+  if (limit_us > 0) {
+    prediction["target_us"] = limit_us;
+    prediction["lost_saliency"] = outcome.loss;
+  }
+  plan["prediction"] = std::move(prediction);
+  return format_plan(plan.dump());
+}
+
+PassResult Pruner::run(ir::Model& model, PassContext& context) {
+  require(context);
+  PassResult result;
+  const ir::Model dense = ir::clone(model);
+  const ChannelGroups groups(dense, context.input_shapes);
+  add_remarks(groups, result);
+  LatencyEstimate before;
+  if (context.latency)
+    before = context.latency
+                 ->estimate(with_static_shapes(dense, context.input_shapes))
+                 .latency;
+  Outcome outcome{{groups.everything(), {}}, 0};
+  double limit_us = 0;
+  if (options_.latency_limit_us) {
+    limit_us = options_.latency_limit_us(before.p50_us);
+    outcome = iterate(dense, groups, limit_us, model, context, result);
+  } else {
+    UnitLoss loss;
+    if (plan_needs_saliency(options_.plan, options_.plan_where))
+      loss = saliency(model, groups, context);
+    outcome.plan = read_plan(options_.plan, groups, loss, options_.plan_where);
+    apply(dense, groups, outcome.plan, model, context, result);
+  }
+  for (const auto& units : outcome.plan.selection)
+    result.changes += std::ranges::count(units, false) > 0;
+  result.changes += static_cast<int64_t>(outcome.plan.blocks.size());
+  context.pruned =
+      std::make_shared<Pruned>(Pruned{groups, outcome.plan.selection});
+  result.plan = plan_text(outcome, groups, before, model, limit_us, context);
+  return result;
+}
+
+}  // namespace
+
+std::unique_ptr<Pass> make_prune_channels(PruneOptions options) {
+  return std::make_unique<Pruner>(std::move(options));
+}
+
+}  // namespace lathe::prune
