@@ -15,7 +15,7 @@ struct ExportContext {
   ExternalWriter* initializers = nullptr;
   ExternalWriter* attributes = nullptr;
   uint64_t external_min_bytes = 0;
-  // Which of the initializers go to `initializers`, asked once each; empty: all.
+  // Which ones go to `initializers`, asked once each; empty: all.
   std::function<bool(const ir::Value&)> moves = {};
 };
 
