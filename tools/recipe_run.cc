@@ -4,7 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "passes/base/error.h"
 #include "passes/base/text.h"
+#include "recipes/pass_table.h"
 #include "tools/model_file.h"
 #include "tools/output.h"
 #include "tools/report_text.h"
@@ -36,6 +38,16 @@ class StageLog final : public recipes::Observer {
   Terminal& terminal_;
 };
 
+// Before any work is done: passes that need LibTorch say so when they are made.
+// What else is wrong is said in its place.
+void make_passes(const recipes::Recipe& recipe) {
+  for (const recipes::StageSpec& stage : recipe.stages) try {
+      if (const recipes::PassRow* row = recipes::find_pass(stage.pass))
+        row->make(Json::parse(stage.options));
+    } catch (const Error&) {
+    }
+}
+
 }  // namespace
 
 recipes::Recipe recipe_from_preset(const std::string& preset,
@@ -61,6 +73,7 @@ int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
                Context& context) {
   io::format_of(recipe.resolve(recipe.model));  // it must exist
   if (!destination.file.empty()) require_folder_of(destination.file);
+  make_passes(recipe);
   StageLog log(context.terminal);
   recipes::RunOptions options;
   options.out_dir = destination.folder;
