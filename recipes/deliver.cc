@@ -126,11 +126,11 @@ void deliver_file(const DeliveryContext& context, const fs::path& file,
     throw Error(ErrorKind::kUnsupported, file.string(), problem,
                 "nothing was written");
   if (context.scorer) judge_file(context, unchecked, report);
+  report.outputs.push_back(record_file("variant", unchecked));
+  report.outputs.back().path = file.string();
   if (context.accuracy && context.accuracy->valid()) context.accuracy->get();
   judge_fidelity(context, report);
   context.check_cancelled();
-  report.outputs.push_back(record_file("variant", unchecked));
-  report.outputs.back().path = file.string();
   move_files(folder, fs::absolute(file).parent_path());
 }
 

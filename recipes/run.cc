@@ -76,9 +76,15 @@ class Run {
   }
 
   RunOutcome execute() {
+    // Reading the profile takes as long as reading model and data.
+    std::future<latency::OpenedDevice> device =
+        std::async(std::launch::async, [this] {
+          return latency::open_device(device_name(), recipe_.device.threads);
+        });
     open_model();
-    open_device();
-    open_data();
+    data_ = open_run_data(recipe_, models_[0], options_);
+    open_device(device.get());
+    use_data();
     if (options_.score) make_scorer();
     run_baseline();
     for (const StageSpec& stage : recipe_.stages) run_stage(stage);
@@ -120,10 +126,8 @@ class Run {
     check_cancelled();
   }
 
-  void open_device() {
+  void open_device(latency::OpenedDevice opened) {
     const bool named = !recipe_.device.profile.empty();
-    latency::OpenedDevice opened =
-        latency::open_device(device_name(), recipe_.device.threads);
     estimator_ = std::move(opened.model);
     device_traits_ = std::move(opened.traits);
     device_file_ = opened.file;
@@ -155,8 +159,7 @@ class Run {
     return file.empty() ? recipe_.device.profile : file.string();
   }
 
-  void open_data() {
-    data_ = open_run_data(recipe_, models_[0], options_);
+  void use_data() {
     for (const std::string& line : data_.notes) note(line);
     if (data_.calibration) {
       report_.calibration = describe(*data_.calibration);
@@ -320,6 +323,7 @@ class Run {
     accuracy::EvaluateOptions evaluate;
     evaluate.jobs = options_.jobs;
     evaluate.samples = kCollapseSamples;
+    evaluate.quick_reference = true;
     report_.stages.back().score.accuracy =
         accuracy::evaluate(models_.back(), &models_.front(), *data_.scoring,
                            evaluate, *options_.progress, options_.cancel);

@@ -23,3 +23,10 @@ endif()
 
 # LibTorch's own package adds its flags to everything; keep them in one target.
 find_package(Torch REQUIRED)
+# It also forces its libraries on programs that call nothing of them.
+foreach(target torch torch_cpu)
+  if(TARGET ${target}_library)
+    set_property(TARGET ${target}_library
+                 PROPERTY INTERFACE_LINK_LIBRARIES ${target})
+  endif()
+endforeach()

@@ -15,6 +15,7 @@
 #include "recipes/report.h"
 #include "tools/command.h"
 #include "tools/flags.h"
+#include "tools/full_program.h"
 #include "tools/output.h"
 
 namespace lathe::cli {
@@ -133,7 +134,13 @@ int run_program(const std::vector<std::string>& args) {
     return exit_code(error.kind());
   };
   try {
-    return dispatch(args, terminal);
+    try {
+      return dispatch(args, terminal);
+    } catch (const NeedsTorch&) {
+      terminal->end();
+      cancel_token.check();
+      become_full_program(args);
+    }
   } catch (const Error& error) {
     return fail(error);
   } catch (const std::bad_alloc&) {

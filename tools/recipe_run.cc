@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "passes/base/error.h"
 #include "passes/base/file.h"
 #include "passes/base/text.h"
 #include "passes/prune/prune.h"
+#include "recipes/pass_table.h"
 #include "tools/model_file.h"
 #include "tools/output.h"
 #include "tools/report_text.h"
@@ -48,6 +50,16 @@ void write_plan(const recipes::Report& report,
     write_file_atomic(path, prune::format_plan(made->plan));
 }
 
+// Before any work is done: passes that need LibTorch say so when they are made.
+// What else is wrong is said in its place.
+void make_passes(const recipes::Recipe& recipe) {
+  for (const recipes::StageSpec& stage : recipe.stages) try {
+      if (const recipes::PassRow* row = recipes::find_pass(stage.pass))
+        row->make(Json::parse(stage.options));
+    } catch (const Error&) {
+    }
+}
+
 }  // namespace
 
 recipes::Recipe recipe_from_preset(const std::string& preset,
@@ -74,6 +86,7 @@ int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
   io::format_of(recipe.resolve(recipe.model));  // it must exist
   if (!destination.file.empty()) require_folder_of(destination.file);
   if (!destination.plan.empty()) require_folder_of(destination.plan);
+  make_passes(recipe);
   StageLog log(context.terminal);
   recipes::RunOptions options;
   options.out_dir = destination.folder;

@@ -117,7 +117,7 @@ class RuntimeEvaluator final : public Evaluator {
   RuntimeEvaluator(const ir::Model& reference, BatchSource& data,
                    const EvaluateOptions& options, ProgressSink& progress,
                    const CancelToken* cancel)
-      : reference_(reference, kMaxKeptBytes),
+      : reference_(reference, kMaxKeptBytes, options.quick_reference),
         data_(data),
         options_(options),
         progress_(progress),
@@ -142,7 +142,7 @@ Accuracy evaluate(const ir::Model& model, const ir::Model* reference,
                   ProgressSink& progress, const CancelToken* cancel) {
   if (!reference)
     return score_model(model, nullptr, data, options, progress, cancel);
-  Reference bound(*reference, /*max_kept_bytes=*/0);
+  Reference bound(*reference, /*max_kept_bytes=*/0, options.quick_reference);
   return score_model(model, &bound, data, options, progress, cancel);
 }
 

@@ -15,6 +15,9 @@ namespace lathe::accuracy {
 struct EvaluateOptions {
   int64_t samples = 0;  // 0: all
   int jobs = 0;
+  // The reference is prepared faster and runs slower: for few samples. Its last
+  // bits may differ from those of the same model prepared in full.
+  bool quick_reference = false;
   // What labels are compared with: the first output when it is [N, classes].
 };
 

@@ -3,17 +3,20 @@
 namespace lathe::accuracy {
 namespace {
 
-latency::SessionOptions one_thread() {
+latency::SessionOptions one_thread(bool quick) {
   latency::SessionOptions options;
   options.threads = 1;
   options.spin = false;
+  if (quick) options.level = latency::OptimizationLevel::kBasic;
   return options;
 }
 
 }  // namespace
 
-Reference::Reference(const ir::Model& model, uint64_t max_kept_bytes)
-    : session_(latency::Session::open(model, one_thread(), "reference model")),
+Reference::Reference(const ir::Model& model, uint64_t max_kept_bytes,
+                     bool quick)
+    : session_(
+          latency::Session::open(model, one_thread(quick), "reference model")),
       max_kept_bytes_(max_kept_bytes) {}
 
 std::vector<ir::Tensor> Reference::outputs(size_t index,

@@ -17,7 +17,8 @@ inline constexpr uint64_t kMaxKeptBytes = uint64_t{256} << 20;
 
 class Reference {
  public:
-  Reference(const ir::Model& model, uint64_t max_kept_bytes);
+  // `quick`: EvaluateOptions::quick_reference.
+  Reference(const ir::Model& model, uint64_t max_kept_bytes, bool quick);
 
   const latency::Session& session() const { return *session_; }
   // The outputs for the index-th batch, in session().outputs() order.

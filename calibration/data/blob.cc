@@ -150,6 +150,11 @@ void Spool::write(std::span<const char> bytes) {
   }
 }
 
+void Spool::expect(uint64_t bytes) {
+  if (fd_ < 0 && size_ <= memory_bytes_ && bytes <= memory_bytes_ - size_)
+    memory_.reserve(static_cast<size_t>(size_ + bytes));
+}
+
 void Spool::append(std::span<const char> bytes) {
   if (fd_ < 0 && size_ + bytes.size() > memory_bytes_) {
     std::string pattern =

@@ -57,6 +57,8 @@ class Spool {
   Spool(const Spool&) = delete;
   Spool& operator=(const Spool&) = delete;
 
+  // About so many bytes come next; a wrong guess costs address space alone.
+  void expect(uint64_t bytes);
   void append(std::span<const char> bytes);
   uint64_t size() const { return size_; }
   bool in_memory() const { return fd_ < 0; }

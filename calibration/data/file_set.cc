@@ -107,6 +107,8 @@ class ArchiveReader {
     if (archive_entry_filetype(entry) != AE_IFREG || !filter.accepts(path))
       return;
     const uint64_t start = spool_.size();
+    if (archive_entry_size_is_set(entry))
+      spool_.expect(static_cast<uint64_t>(archive_entry_size(entry)));
     const void* block = nullptr;
     size_t size = 0;
     la_int64_t offset = 0;

@@ -59,6 +59,18 @@ auto guarded(const std::string& where, const char* what, F&& f) {
   }
 }
 
+// The session refers to the weights' memory from then on.
+void hand_over(const NamedTensors& weights, Ort::SessionOptions& options) {
+  if (weights.empty()) return;
+  std::vector<std::string> names;
+  std::vector<Ort::Value> values;
+  for (const auto& [name, tensor] : weights) {
+    names.push_back(name);
+    values.push_back(runtime::to_value(tensor));
+  }
+  options.AddExternalInitializers(names, values);
+}
+
 constexpr char kRefuses[] = "the runtime refuses this model: ";
 constexpr char kFails[] = "the runtime fails to run this model: ";
 
@@ -81,6 +93,7 @@ struct Session::Impl {
   }
 
   std::string where;
+  NamedTensors weights;  // that the session refers to
   Ort::Session session;
   std::vector<TensorInfo> inputs, outputs, overridable;
 
@@ -189,17 +202,21 @@ std::unique_ptr<Session> Session::open(const std::filesystem::path& path,
 std::unique_ptr<Session> Session::open(const ir::Model& model,
                                        const SessionOptions& options,
                                        const std::string& where) {
-  std::optional<std::string> bytes = export_small_model(model);
+  std::optional<io::DetachedModel> small = export_small_model(model);
   std::optional<TemporaryModel> file;
-  if (!bytes) file.emplace(model);
+  if (!small) file.emplace(model);
   return guarded(where, kRefuses, [&] {
     Ort::Env& env = runtime::environment();
     Ort::SessionOptions runtime_options = to_runtime(options);
-    Ort::Session session =
-        bytes ? Ort::Session(env, bytes->data(), bytes->size(), runtime_options)
-              : Ort::Session(env, file->path().c_str(), runtime_options);
-    return std::unique_ptr<Session>(
-        new Session(std::make_shared<Impl>(where, std::move(session))));
+    if (!small)
+      return std::unique_ptr<Session>(new Session(std::make_shared<Impl>(
+          where, Ort::Session(env, file->path().c_str(), runtime_options))));
+    hand_over(small->weights, runtime_options);
+    auto impl = std::make_shared<Impl>(
+        where, Ort::Session(env, small->bytes.data(), small->bytes.size(),
+                            runtime_options));
+    impl->weights = std::move(small->weights);
+    return std::unique_ptr<Session>(new Session(std::move(impl)));
   });
 }
 

@@ -41,7 +41,8 @@ class Session final : public Executable {
   // From a file (external data resolved beside it).
   static std::unique_ptr<Session> open(const std::filesystem::path& path,
                                        const SessionOptions& options = {});
-  // From memory: exported to bytes, or to a temporary file above 2 GB.
+  // From memory: large weights are handed over where they lie and kept, the
+  // rest is exported to bytes; above 2 GB of it all to a temporary file.
   static std::unique_ptr<Session> open(const ir::Model& model,
                                        const SessionOptions& options = {},
                                        const std::string& where = "model");

@@ -4,33 +4,12 @@
 #include <system_error>
 
 #include "passes/base/error.h"
-#include "passes/io/onnx/onnx.h"
 
 namespace lathe::latency {
-namespace {
-
-// Leaves room below protobuf's 2 GiB for everything that is no initializer.
-constexpr uint64_t kMaxInitializerBytes = 1'900'000'000;
-
-uint64_t initializer_bytes(const ir::Graph& graph) {
-  uint64_t bytes = 0;
-  for (const ir::Value* value : graph.initializers())
-    bytes += value->tensor().size_bytes();
-  for (const auto& node : graph.nodes())
-    for (const ir::Graph* sub : node->subgraphs())
-      bytes += initializer_bytes(*sub);
-  return bytes;
-}
-
-}  // namespace
-
-std::optional<std::string> export_small_model(const ir::Model& model) {
-  if (initializer_bytes(*model.graph) > kMaxInitializerBytes)
-    return std::nullopt;
+std::optional<io::DetachedModel> export_small_model(const ir::Model& model) {
   try {
-    return io::export_onnx_bytes(model);
+    return io::export_onnx_detached(model);
   } catch (const Error& error) {
-    // Something else is that large: tensors in attributes.
     if (error.kind() != ErrorKind::kUnsupported) throw;
     return std::nullopt;
   }

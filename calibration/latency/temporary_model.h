@@ -3,14 +3,15 @@
 
 #include <filesystem>
 #include <optional>
-#include <string>
 
+#include "passes/io/onnx/onnx.h"
 #include "passes/ir/graph.h"
 
 namespace lathe::latency {
 
-// The model as bytes; nullopt when it is too large for one protobuf message.
-std::optional<std::string> export_small_model(const ir::Model& model);
+// The model without its large weights; nullopt when it is too large for one
+// protobuf message even so.
+std::optional<io::DetachedModel> export_small_model(const ir::Model& model);
 
 // The model in a folder of its own, with external data, gone at the end.
 class TemporaryModel {

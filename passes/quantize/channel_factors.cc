@@ -61,11 +61,14 @@ class Group {
       const double step = (high - low) / kActivationSteps;
       error += step * step * energy;
     }
+    std::vector<double> powers(factors.size());
+    for (size_t c = 0; c < powers.size(); ++c)
+      powers[c] = power_of(static_cast<int64_t>(c)) / (factors[c] * factors[c]);
     for (const Product& product : products_) {
       std::vector<double> most(product.rows.size(), 0), power(most);
       product.weights.for_each([&](int64_t row, int64_t c, double w) {
         most[row] = std::max(most[row], std::abs(w) * factors[c]);
-        power[row] += power_of(c) / (factors[c] * factors[c]);
+        power[row] += powers[c];
       });
       for (size_t row = 0; row < most.size(); ++row) {
         if (product.rows[row] == 0) continue;

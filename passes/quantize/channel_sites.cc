@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "passes/quantize/magnitudes.h"
 #include "passes/quantize/refusals.h"
 
 namespace lathe::quantize {
@@ -11,7 +12,7 @@ namespace {
 
 // Factors of channels are below 2^11; products of larger numbers with them
 // could leave the range of floats.
-constexpr double kLargest = 1e30;
+constexpr float kLargest = 1e30;
 
 std::string constant_problem(const ir::Value* value) {
   if (!value) return "a constant of it is absent";
@@ -21,7 +22,9 @@ std::string constant_problem(const ir::Value* value) {
                        ir::to_string(value->tensor().type()));
   if (value->tensor().size() == 0)
     return fmt::format("'{}' is empty", value->name());
-  for (float number : value->tensor().data<float>())
+  const auto numbers = value->tensor().data<float>();
+  if (all_within(numbers, kLargest)) return "";
+  for (float number : numbers)
     if (std::abs(number) > kLargest)
       return fmt::format("'{}' holds {}, too large to be scaled", value->name(),
                          number);

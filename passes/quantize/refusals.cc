@@ -5,9 +5,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
+#include <limits>
 
+#include "passes/quantize/magnitudes.h"
 #include "passes/quantize/operator_rules.h"
 
 namespace lathe::quantize {
@@ -117,8 +117,7 @@ Reason constant_refusal(const ir::Value* value, const char* what) {
     return is(fmt::format("is {}; only float is quantized",
                           ir::to_string(tensor.type())));
   if (tensor.size() == 0) return is("has no elements");
-  if (!std::ranges::all_of(tensor.data<float>(),
-                           [](float x) { return std::isfinite(x); }))
+  if (!all_within(tensor.data<float>(), std::numeric_limits<float>::max()))
     return is("holds NaN or infinity");
   return std::nullopt;
 }

@@ -14,14 +14,16 @@
 #include <cmath>
 
 #include "passes/base/error.h"
+#include "passes/quantize/magnitudes.h"
 
 namespace lathe::quantize {
 namespace {
 
-// Calls f(channel, element index) for each element.
+// Calls f(channel, first element, elements) for each run of elements of one
+// channel.
 template <class F>
-void for_each_channel(const ir::Tensor& tensor, std::optional<int64_t> axis,
-                      F&& f) {
+void for_each_run(const ir::Tensor& tensor, std::optional<int64_t> axis,
+                  F&& f) {
   int64_t channels = 1, inner = tensor.size();
   if (axis) {
     channels = tensor.dims()[*axis];
@@ -29,7 +31,12 @@ void for_each_channel(const ir::Tensor& tensor, std::optional<int64_t> axis,
     for (size_t i = *axis + 1; i < tensor.dims().size(); ++i)
       inner *= tensor.dims()[i];
   }
-  for (int64_t i = 0; i < tensor.size(); ++i) f(i / inner % channels, i);
+  int64_t channel = 0;
+  for (int64_t i = 0; i < tensor.size(); i += inner) {
+    f(static_cast<size_t>(channel), static_cast<size_t>(i),
+      static_cast<size_t>(inner));
+    if (++channel == channels) channel = 0;
+  }
 }
 
 // Scalar where there is one scale for all, else one a channel.
@@ -61,8 +68,9 @@ std::vector<float> weight_scales(const ir::Tensor& weights,
   size_t channels = axis ? weights.dims()[*axis] : 1;
   std::vector<float> max_abs(channels, 0);
   auto data = weights.data<float>();
-  for_each_channel(weights, axis, [&](int64_t c, int64_t i) {
-    max_abs[c] = std::max(max_abs[c], std::fabs(data[i]));
+  for_each_run(weights, axis, [&](size_t c, size_t first, size_t count) {
+    max_abs[c] =
+        std::max(max_abs[c], max_magnitude(data.subspan(first, count)));
   });
   std::vector<float> scales(channels);
   for (size_t c = 0; c < channels; ++c)
@@ -86,9 +94,10 @@ std::vector<int8_t> weight_codes(const ir::Tensor& weights,
                                  int32_t max_code) {
   auto data = weights.data<float>();
   std::vector<int8_t> codes(data.size());
-  for_each_channel(weights, axis, [&](int64_t c, int64_t i) {
-    codes[i] = static_cast<int8_t>(
-        to_code(data[i], {scales[c], 0}, {-max_code, max_code}));
+  for_each_run(weights, axis, [&](size_t c, size_t first, size_t count) {
+    for (size_t i = first; i < first + count; ++i)
+      codes[i] = static_cast<int8_t>(
+          to_code(data[i], {scales[c], 0}, {-max_code, max_code}));
   });
   return codes;
 }

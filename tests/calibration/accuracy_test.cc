@@ -271,13 +271,20 @@ TEST_CASE("jobs change nothing, and neither does the kept reference") {
   same(one, evaluator->evaluate(model));
   same(one, evaluator->evaluate(model));
   CHECK(*evaluator->evaluate(reference).agreement == 1);
+  options.quick_reference = true;
+  const Accuracy quick =
+      evaluate(model, &reference, data, options, silent_progress(), nullptr);
+  CHECK(quick.agreement == one.agreement);
+  CHECK(quick.outputs[0].sqnr_db ==
+        doctest::Approx(one.outputs[0].sqnr_db).epsilon(1e-3));
 }
 
 TEST_CASE("a reference keeps outputs while they fit") {
   MemorySource data({6}, test::random_samples(3, 6, 1));
   auto reader = data.read({});
   Batch batch = *reader->next();
-  Reference reference(model_of(kIdentity), /*max_kept_bytes=*/60);
+  Reference reference(model_of(kIdentity), /*max_kept_bytes=*/60,
+                      /*quick=*/false);
   reference.begin(1);
   auto outputs = reference.outputs(0, batch);  // 24 bytes
   reference.keep(0, outputs);

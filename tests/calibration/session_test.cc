@@ -287,6 +287,28 @@ TEST_CASE("the optimized model and a profile are written") {
         std::vector<float>{2, 4, 6});
 }
 
+TEST_CASE("large weights outlive the model that they come from") {
+  constexpr int64_t kRows = 2048;
+  std::unique_ptr<Session> session;
+  {
+    ir::Model model = model_of(R"(graph main {
+      input %x: float[1,2048]
+      init %w = float[] {0}
+      init %unused = float[] {0}
+      %y: float[1,1] = MatMul(%x, %w)
+      output %y
+    })");
+    const std::vector<float> ones(kRows, 1);
+    for (const char* name : {"w", "unused"})
+      model.graph->find(name)->set_tensor(
+          ir::Tensor::from<float>({kRows, 1}, ones));
+    session = Session::open(model);
+  }
+  const std::vector<float> halves(kRows, 0.5f);
+  CHECK(floats(session->run(input_x({1, kRows}, halves))[0]) ==
+        std::vector<float>{kRows / 2});
+}
+
 TEST_CASE("a model too large for memory goes through a folder of its own") {
   std::filesystem::path path;
   {

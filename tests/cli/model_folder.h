@@ -18,7 +18,7 @@ namespace lathe::test {
 struct ModelFolder {
   ModelFolder() { write_small_model(path("m.onnx")); }
   ProcessResult run(const std::vector<std::string>& args) const {
-    return run_lathe(args, {folder.path(), {}});
+    return run_lathe(args, {.folder = folder.path(), .environment = {}});
   }
   // What the command, which must succeed, prints with --json.
   Json json(std::vector<std::string> args) const {

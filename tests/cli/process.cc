@@ -48,7 +48,7 @@ Process::Process(const std::vector<std::string>& args,
   ::posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
   if (!options.folder.empty())
     ::posix_spawn_file_actions_addchdir_np(&actions, options.folder.c_str());
-  std::vector<std::string> words{LATHE_BINARY_DIR "/lathe"};
+  std::vector<std::string> words{options.program};
   words.insert(words.end(), args.begin(), args.end());
   std::vector<std::string> environment = options.environment;
   for (char** one = environ; *one; ++one) environment.emplace_back(*one);

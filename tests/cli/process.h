@@ -17,11 +17,12 @@ struct ProcessResult {
 struct ProcessOptions {
   std::filesystem::path folder;          // working folder; empty: this one
   std::vector<std::string> environment;  // "NAME=value", added
+  std::string program = LATHE_BINARY_DIR "/lathe";
 };
 
 class Process {
  public:
-  // Starts build/lathe with the arguments, standard input empty.
+  // Starts the program with the arguments, standard input empty.
   explicit Process(const std::vector<std::string>& args,
                    const ProcessOptions& options = {});
   ~Process();

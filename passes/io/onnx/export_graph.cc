@@ -163,7 +163,10 @@ void export_graph(const ir::Graph& graph, const ExportContext& context,
   auto sparse = export_sparse(graph, proto);
   for (const ir::Value* value : graph.initializers())
     if (!sparse.contains(value))
-      export_tensor(value->tensor(), value->name(), context.initializers,
+      export_tensor(value->tensor(), value->name(),
+                    !context.moves || context.moves(*value)
+                        ? context.initializers
+                        : nullptr,
                     context.external_min_bytes, *proto.add_initializer());
   for (const ir::Value* value : graph.inputs())
     export_description(*value, *proto.add_input());

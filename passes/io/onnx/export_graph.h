@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "passes/io/onnx/external_data.h"
 #include "passes/io/onnx/proto_fwd.h"
@@ -14,6 +15,8 @@ struct ExportContext {
   ExternalWriter* initializers = nullptr;
   ExternalWriter* attributes = nullptr;
   uint64_t external_min_bytes = 0;
+  // Which ones go to `initializers`, asked once each; empty: all.
+  std::function<bool(const ir::Value&)> moves = {};
 };
 
 void export_graph(const ir::Graph& graph, const ExportContext& context,

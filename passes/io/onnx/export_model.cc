@@ -128,6 +128,26 @@ Sizes measure(const ir::Model& model, uint64_t external_min_bytes,
           attributes.placed_bytes()};
 }
 
+// Smaller tensors may be shapes, which the runtime reads while it loads.
+constexpr uint64_t kDetachedBytes = 4096;
+
+bool can_be_detached(const ir::Value& value) {
+  // The runtime drops what nothing reads before it looks for its data.
+  if (!value.is_constant() || value.is_graph_output() || value.unused() ||
+      value.tensor().size_bytes() < kDetachedBytes)
+    return false;
+  switch (value.tensor().type()) {
+    case ir::DataType::kFloat:
+    case ir::DataType::kFloat16:
+    case ir::DataType::kBfloat16:
+    case ir::DataType::kInt8:
+    case ir::DataType::kUint8:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 void export_model(const ir::Model& model, const ExportContext& context,
@@ -161,6 +181,26 @@ std::string export_onnx_bytes(const ir::Model& model) {
   onnx::ModelProto proto;
   export_model(model, {}, proto);
   return proto.SerializeAsString();
+}
+
+DetachedModel export_onnx_detached(const ir::Model& model) {
+  DetachedModel detached;
+  const auto moves = [&](const ir::Value& value) {
+    if (&value.graph() != model.graph.get() || !can_be_detached(value))
+      return false;
+    detached.weights.emplace_back(value.name(), value.tensor());
+    return true;
+  };
+  uint64_t bytes = measure(model, kDetachedBytes, "").total();
+  for (const ir::Value* value : model.graph->initializers())
+    if (can_be_detached(*value)) bytes -= value->tensor().size_bytes();
+  if (bytes > INT_MAX) throw_too_large("model", bytes);
+  onnx::ModelProto proto;
+  ExternalWriter nowhere(nullptr, "weights-in-memory");
+  export_model(model, {&nowhere, nullptr, /*external_min_bytes=*/0, moves},
+               proto);
+  detached.bytes = proto.SerializeAsString();
+  return detached;
 }
 
 void export_onnx(const ir::Model& model, const std::filesystem::path& path,

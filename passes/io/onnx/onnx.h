@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "passes/ir/graph.h"
 
@@ -31,6 +33,16 @@ void export_onnx(const ir::Model& model, const std::filesystem::path& path,
                  const ExportOptions& options = {});
 // Error kUnsupported above 2 GiB.
 std::string export_onnx_bytes(const ir::Model& model);
+
+// A model for a reader in this process, which is handed the large weights as
+// they lie in memory: in `bytes` they are external data of a file that does not
+// exist. `weights` holds them by name.
+struct DetachedModel {
+  std::string bytes;
+  std::vector<std::pair<std::string, ir::Tensor>> weights;
+};
+// Error kUnsupported where the rest takes more than 2 GiB.
+DetachedModel export_onnx_detached(const ir::Model& model);
 
 // A file with one serialized TensorProto (ONNX test cases).
 ir::Tensor read_tensor_file(const std::filesystem::path& path);

@@ -355,6 +355,33 @@ TEST_CASE("a folder that does not exist is an error before any work") {
       io::export_onnx(imported, folder.path() / "none" / "out.onnx"), Error);
 }
 
+TEST_CASE("weights that go beside the bytes, by name") {
+  onnx::ModelProto proto = small_model();
+  onnx::GraphProto& graph = *proto.mutable_graph();
+  const std::vector<float> many(1024, 3);
+  for (const char* name : {"read", "given", "shown", "unused"})
+    add_floats(graph, name, {1024}, many);
+  add_floats(graph, "few", {1023}, {many.begin(), many.end() - 1});
+  add_node(graph, "Sum", {"read", "given", "shown"}, {"sum"});
+  add_node(graph, "Neg", {"few"}, {"minus"});
+  set_float_type(*graph.add_input(), "given", {1024});
+  for (const char* name : {"shown", "sum"})
+    set_float_type(*graph.add_output(), name, {1024});
+  const ir::Model model =
+      io::import_onnx_bytes(proto.SerializeAsString(), "m.onnx");
+
+  const io::DetachedModel detached = io::export_onnx_detached(model);
+  REQUIRE(detached.weights.size() == 1);
+  CHECK(detached.weights[0].first == "read");
+  CHECK(detached.weights[0].second.data<float>().data() ==
+        model.graph->find("read")->tensor().data<float>().data());
+  onnx::ModelProto written;
+  REQUIRE(written.ParseFromString(detached.bytes));
+  for (const onnx::TensorProto& tensor : written.graph().initializer())
+    CHECK((tensor.data_location() == onnx::TensorProto::EXTERNAL) ==
+          (tensor.name() == "read"));
+}
+
 // The size of the memory that is this process's own, in bytes.
 uint64_t own_memory() {
   std::string status = read_file("/proc/self/status");
