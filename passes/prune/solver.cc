@@ -486,8 +486,10 @@ std::vector<Solution> WidthSolver::solve(
 Selection WidthSolver::selection(const Widths& widths) const {
   Selection selection = groups_.everything();
   for (size_t i = 0; i < selection.size(); ++i)
-    for (size_t k = static_cast<size_t>(widths.units[i]); k < order_[i].size();
-         ++k)
+    for (size_t k = is_gone(widths, static_cast<int32_t>(i))
+                        ? order_[i].size()
+                        : static_cast<size_t>(widths.units[i]);
+         k < order_[i].size(); ++k)
       selection[i][static_cast<size_t>(order_[i][k])] = false;
   return selection;
 }

@@ -48,7 +48,8 @@ class WidthSolver {
                               const CancelToken* cancel);
 
   double dense_latency_us() const { return dense_us_; }
-  // The units that a solution keeps: those of the greatest loss.
+  // The units that a solution keeps: those of the greatest loss. Groups of a
+  // block that is gone are whole.
   Selection selection(const Widths& widths) const;
   std::vector<std::string> gone(const Widths& widths) const;
 
