@@ -1,5 +1,5 @@
 // What pruning makes of latency and accuracy:
-//   prune_bench [--tables A B C D] [--seconds S] [--steps N] [--samples N]
+//   prune_bench [--tables A B C D S] [--seconds S] [--steps N] [--samples N]
 //               [--evaluate N] [--json F]
 // A: targets of 0.8, 0.6, 0.4 and 0.25 of the dense latency, estimated and
 //    measured, interleaved with the dense model.
@@ -8,6 +8,7 @@
 //    both repaired alike, then trained for a few steps on the labels.
 // C: seconds and memory for twelve targets of ResNet-50.
 // D: transformers at 0.6.
+// S: the staircase: one width of ResNet-18 from 4 channels to all.
 // A and B need the shared folder (LATHE_SHARED).
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -65,6 +66,7 @@ class Bench {
       if (table == "B") quality();
       if (table == "C") solving();
       if (table == "D") transformers();
+      if (table == "S") staircase();
     }
     if (!options_.json.empty())
       write_file_atomic(options_.json, json_.dump(1) + "\n");
@@ -175,9 +177,12 @@ class Bench {
   void compare(const std::string& table, const Subject& subject,
                const std::vector<double>& ratios, const std::string& saliency) {
     std::vector<ir::Model> models;
+    std::vector<Json> plans;
     std::vector<const ir::Model*> list{&subject.model};
-    for (const double ratio : ratios)
-      models.push_back(pruned(subject, ratio, saliency));
+    for (const double ratio : ratios) {
+      plans.emplace_back();
+      models.push_back(pruned(subject, ratio, saliency, &plans.back()));
+    }
     for (const ir::Model& model : models) list.push_back(&model);
     const auto measured = measure(list);
     const double dense_us = estimate(subject.model);
@@ -186,12 +191,15 @@ class Bench {
       const double is = measured[i + 1].median_us / measured[0].median_us;
       const double off = is / ratios[i] - 1;
       std::string accuracy;
+      for (Json& group : plans[i]["groups"]) group.erase("removed");
       Json values = {{"model", subject.name},
                      {"target", ratios[i]},
                      {"estimated_ratio", estimated},
                      {"measured_ratio", is},
                      {"dense_us", measured[0].median_us},
-                     {"noisy", measured[0].noisy || measured[i + 1].noisy}};
+                     {"noisy", measured[0].noisy || measured[i + 1].noisy},
+                     {"groups", plans[i]["groups"]},
+                     {"removed_blocks", plans[i]["removed_blocks"]}};
       if (subject.test) {
         values["top1"] = top1(models[i], *subject.test);
         accuracy =
@@ -340,7 +348,11 @@ class Bench {
     double best_ratio = 1;
     for (size_t i = 0; i < uniforms.size(); ++i) {
       const double is = measured[i + 1].median_us / measured[0].median_us;
-      fmt::print("uniform {:.2f}: measured {:.3f}\n", ratios[i], is);
+      const double accuracy = top1(uniforms[i], *subject.test);
+      fmt::print("uniform {:.2f}: measured {:.3f}  top-1 {:.2f}%\n", ratios[i],
+                 is, 100 * accuracy);
+      row("uniform",
+          {{"share", ratios[i]}, {"measured_ratio", is}, {"top1", accuracy}});
       if (std::abs(is - 0.5) < std::abs(best_ratio - 0.5)) {
         best = i;
         best_ratio = is;
@@ -370,6 +382,39 @@ class Bench {
                 {"top1", before},
                 {"top1_trained", after},
                 {"steps", options_.steps}});
+    }
+  }
+
+  // One group of a dense network narrowed in steps, estimated and measured.
+  void staircase() {
+    const Subject subject = from_zoo("resnet18");
+    const prune::ChannelGroups groups(subject.model);
+    size_t chosen = 0;
+    for (size_t i = 0; i < groups.groups().size(); ++i)
+      if (groups.groups()[i].units == 128 && chosen == 0) chosen = i;
+    const prune::ChannelGroup& group = groups.groups()[chosen];
+    fmt::print("\nS. ResNet-18, the {} channels of {}\n", group.units,
+               group.name);
+    std::vector<ir::Model> models;
+    std::vector<const ir::Model*> list{&subject.model};
+    std::vector<int64_t> widths;
+    for (int64_t width = 4; width < group.units; width += 4) {
+      prune::Selection selection = groups.everything();
+      for (int64_t unit = width; unit < group.units; ++unit)
+        selection[chosen][static_cast<size_t>(unit)] = false;
+      models.push_back(ir::clone(subject.model));
+      prune::shrink(models.back(), groups, selection);
+      widths.push_back(width);
+    }
+    for (const ir::Model& model : models) list.push_back(&model);
+    const auto measured = measure(list);
+    for (size_t i = 0; i < models.size(); ++i) {
+      const double estimated = estimate(models[i]);
+      fmt::print("{:>4} channels: estimated {:.0f} us, measured {:.0f} us\n",
+                 widths[i], estimated, measured[i + 1].median_us);
+      row("S", {{"width", widths[i]},
+                {"estimated_us", estimated},
+                {"measured_us", measured[i + 1].median_us}});
     }
   }
 
