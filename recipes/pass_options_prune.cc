@@ -5,6 +5,7 @@
 #include "passes/prune/prune.h"
 #include "passes/prune/repair.h"
 #include "passes/prune/saliency.h"
+#include "recipes/int8_form.h"
 #include "recipes/pass_options.h"
 #include "recipes/targets.h"
 
@@ -19,6 +20,12 @@ constexpr const char* kPruneChannelsOptions = R"({
     "latency_limit": {
       "description": "the estimated latency to reach: '3ms', '800us', '200fps', or '0.5x' of the model's as it comes to the stage; this or 'plan' is needed",
       "type": "string"},
+    "price": {
+      "description": "what has to be within latency_limit: the model as_is, or what the stages of the preset int8-latency make of it",
+      "enum": ["as_is", "int8"], "default": "as_is"},
+    "confidence": {
+      "description": "with which probability the latency is to lie within latency_limit; '0.5x' refers to the latency that the model stays within with the same",
+      "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.5},
     "plan": {
       "description": "what to remove, instead of solving for a latency: a plan, or the path of a plan file"},
     "iterations": {
@@ -131,6 +138,8 @@ PassPtr make_prune_channels(const Json& options) {
         [target = parse_target(limit->get<std::string>(),
                                "prune_channels.latency_limit")](
             double dense_us) { return target.limit_us(dense_us); };
+  if (options.value("price", "") == "int8") made.form = {"int8", int8_form};
+  made.confidence = options.value("confidence", made.confidence);
   read_plan(options, made);
   made.iterations = options.value("iterations", made.iterations);
   made.saliency = options.value("saliency", made.saliency);

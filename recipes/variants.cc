@@ -158,14 +158,14 @@ class Chooser {
     report_.rejected.push_back(std::move(rejected));
   }
 
-  // "<model>-int8.onnx": what the stages so far add to the name.
+  // "<model>-int8.onnx": what the stages that changed something add.
   std::string file_name(size_t stage) {
     std::string name = fs::path(context_.recipe.model).stem().string();
     std::vector<std::string> labels;
     for (size_t i = 1; i <= stage; ++i) {
       const std::string label = find_pass(report_.stages[i].pass)->label;
-      if (!label.empty() &&
-          std::find(labels.begin(), labels.end(), label) == labels.end())
+      if (!label.empty() && report_.stages[i].changes > 0 &&
+          std::ranges::find(labels, label) == labels.end())
         labels.push_back(label);
     }
     if (labels.empty() && stage > 0) labels.push_back("simplified");

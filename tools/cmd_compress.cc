@@ -1,4 +1,6 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -19,8 +21,11 @@ struct Options {
   std::string preset = "int8-latency";
   std::vector<std::string> targets;
   int64_t eval_samples = 0;
-  bool print = false;
+  bool prune = false, print = false;
 };
+
+// What --prune foretells the latency of.
+constexpr const char* kPrunedPreset = "int8-latency";
 
 [[noreturn]] void throw_usage(const std::string& what) {
   throw Error(ErrorKind::kUsage, "lathe compress", what,
@@ -55,6 +60,42 @@ void keep_drop(recipes::Recipe& recipe) {
   }
 }
 
+// One chain of stages is pruned once: for the tightest target.
+const recipes::Target& tightest(const std::vector<recipes::Target>& targets) {
+  const auto relative = [](const recipes::Target& target) {
+    return target.unit == recipes::Target::Unit::kRelative;
+  };
+  const recipes::Target* least = &targets.front();
+  for (const recipes::Target& target : targets) {
+    if (relative(target) != relative(*least))
+      throw Error(ErrorKind::kUsage, "--prune",
+                  "found the targets " + least->text + " and " + target.text +
+                      "; the tightest decides what is pruned, and which of "
+                      "the two that is depends on the model",
+                  "give targets that are all relative or none");
+    if (target.limit_us(1) < least->limit_us(1)) least = &target;
+  }
+  return *least;
+}
+
+// prune_channels behind simplify, priced as the stages after it quantize.
+void add_prune_stage(const Options& options, recipes::Recipe& recipe) {
+  if (options.preset != kPrunedPreset)
+    throw Error(ErrorKind::kUsage, "--prune",
+                "found beside --preset " + options.preset + ", expected " +
+                    kPrunedPreset +
+                    ": what is pruned is priced as that quantizes it",
+                "put a stage prune_channels into a recipe (--print-recipe)");
+  Json pass_options = {{"latency_limit", tightest(recipe.latency_targets).text},
+                       {"price", "int8"}};
+  if (!options.device.empty())
+    pass_options["confidence"] = kNamedDeviceConfidence;
+  const auto behind =
+      std::ranges::find(recipe.stages, "simplify", &recipes::StageSpec::pass);
+  recipe.stages.insert(std::next(behind),
+                       {"prune_channels", pass_options.dump()});
+}
+
 int compress(Options options, Context& context) {
   const std::string model = take_model(options);
   recipes::Recipe recipe =
@@ -65,6 +106,7 @@ int compress(Options options, Context& context) {
   for (const std::string& target : options.targets)
     recipe.latency_targets.push_back(
         recipes::parse_target(target, "--target-latency"));
+  if (options.prune) add_prune_stage(options, recipe);
   if (!options.max_drop.empty()) {
     recipe.max_drop = recipes::parse_drop(options.max_drop, "--max-drop");
     keep_drop(recipe);
@@ -109,6 +151,11 @@ Action setup_compress(CLI::App& app) {
            "device profile that prices estimates (default: this machine); "
            "'lathe list devices' names them")
       ->group("Target");
+  add_switch(app, "--prune", options->prune,
+             "remove channels, heads and blocks where int8 alone misses the "
+             "target, until the estimate of the int8 model is within it (of "
+             "several targets, the tightest)")
+      ->group("Target");
   add_text(app, "--preset", "NAME", options->preset,
            "the stages to run; 'lathe list recipes' names the presets")
       ->group("Target");
@@ -122,7 +169,9 @@ Action setup_compress(CLI::App& app) {
       "  lathe compress model.onnx --data train.json --target-latency 2ms -o "
       "out\n"
       "  lathe compress model.onnx --data train.json --eval test.json "
-      "--target-latency 0.6x --max-drop 1% --samples 512 -o out");
+      "--target-latency 0.6x --max-drop 1% --samples 512 -o out\n"
+      "  lathe compress model.onnx --data train.json --eval test.json "
+      "--target-latency 0.25x --prune --max-drop 2% -o out");
   return [options](Context& context) { return compress(*options, context); };
 }
 

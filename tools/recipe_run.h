@@ -21,6 +21,10 @@ recipes::Recipe recipe_from_preset(const std::string& preset,
 // input shapes.
 void apply_shared_flags(const SharedFlags& flags, recipes::Recipe& recipe);
 
+// With --device: another device's latency is judged by its 95th percentile
+// (recipes/targets.h), so that is what is pruned for.
+inline constexpr double kNamedDeviceConfidence = 0.95;
+
 // Where the results go: a folder, or one file without scores.
 struct Destination {
   std::filesystem::path folder, file;

@@ -60,11 +60,21 @@ std::string format_plan(const std::string& json);
 // JSON Schema (2020-12) of a plan: docs/schemas/plan.schema.json.
 const char* plan_schema();
 
+// What is made of a pruned model before its latency counts.
+struct PricedForm {
+  std::string name = {};  // "int8"
+  // Empty: the model itself counts. The context is the pass's own.
+  std::function<ir::Model(const ir::Model&, const PassContext&)> make = {};
+};
+
 struct PruneOptions {
-  // Microseconds from those of the model as it comes; both estimates. Without
-  // it a plan is needed.
+  // Microseconds from those of the model as it comes; both estimates, with
+  // `confidence`. Without it a plan is needed.
   std::function<double(double dense_us)> latency_limit_us = {};
-  // With which probability the estimate is to lie within the limit.
+  // What has to be within the limit. Where it is before anything goes, nothing
+  // does.
+  PricedForm form = {};
+  // With which probability the latency is to lie within the limit.
   double confidence = 0.5;
   std::string plan = {};        // JSON, see above; instead of the solver
   std::string plan_where = {};  // its file, for errors

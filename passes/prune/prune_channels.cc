@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -17,42 +16,17 @@
 #include "passes/base/text.h"
 #include "passes/latency_model.h"
 #include "passes/prune/carried_selection.h"
+#include "passes/prune/form_price.h"
 #include "passes/prune/name_patterns.h"
 #include "passes/prune/prune.h"
 #include "passes/prune/repair.h"
 #include "passes/prune/saliency.h"
-#include "passes/prune/solver.h"
+#include "passes/prune/width_search.h"
 
 namespace lathe::prune {
 namespace {
 
-// How often a solution is tightened where the whole estimate is above the one
-// it was solved with.
-constexpr int kTightenings = 4;
 constexpr const char* kSaliencyWithoutData = "l2";
-
-ir::Model with_static_shapes(const ir::Model& model,
-                             const ir::InputShapes& shapes) {
-  ir::Model bound = ir::clone(model);
-  ir::bind_input_shapes(bound, ir::default_input_shapes(bound, shapes));
-  ir::infer_shapes(bound);
-  return bound;
-}
-
-// The latency that the model stays within with this probability: log-normal.
-double latency_at(double confidence, const GraphEstimate& estimate) {
-  const double p50 = estimate.latency.p50_us, p95 = estimate.latency.p95_us;
-  if (confidence == 0.5 || p50 <= 0 || p95 <= p50) return p50;
-  // Quantiles of the standard normal distribution, by bisection.
-  double low = -6, high = 6;
-  for (int i = 0; i < 60; ++i) {
-    const double middle = (low + high) / 2;
-    (std::erfc(-middle / std::sqrt(2.0)) / 2 < confidence ? low : high) =
-        middle;
-  }
-  constexpr double kZ95 = 1.6448536269514722;
-  return p50 * std::pow(p95 / p50, low / kZ95);
-}
 
 std::vector<std::string> node_names(const ChannelGroup& group) {
   std::vector<std::string> names{group.name};
@@ -68,26 +42,20 @@ class Pruner final : public Pass {
   PassResult run(ir::Model& model, PassContext& context) override;
 
  private:
-  struct Outcome {
-    Plan plan;
-    double loss = 0;
-  };
-
   void require(const PassContext& context) const;
   std::vector<bool> frozen_groups(const ChannelGroups& groups) const;
   void add_remarks(const ChannelGroups& groups, PassResult& result) const;
   UnitLoss saliency(const ir::Model& model, const ChannelGroups& groups,
                     PassContext& context) const;
-  Outcome solve(const ir::Model& model, const ChannelGroups& groups,
-                const UnitLoss& loss, double limit_us,
-                PassContext& context) const;
-  Outcome iterate(const ir::Model& dense, const ChannelGroups& groups,
-                  double limit_us, ir::Model& model, PassContext& context,
-                  PassResult& result) const;
+  SolverOptions solver_options(const ChannelGroups& groups,
+                               const PassContext& context) const;
+  FoundWidths iterate(const ir::Model& dense, const ChannelGroups& groups,
+                      double limit_us, ir::Model& model, PassContext& context,
+                      PassResult& result) const;
   void apply(const ir::Model& dense, const ChannelGroups& groups,
              const Plan& plan, ir::Model& model, PassContext& context,
              PassResult& result) const;
-  std::string plan_text(const Outcome& outcome, const ChannelGroups& groups,
+  std::string plan_text(const FoundWidths& outcome, const ChannelGroups& groups,
                         const LatencyEstimate& before, const ir::Model& model,
                         double limit_us, const PassContext& context) const;
 
@@ -153,70 +121,44 @@ UnitLoss Pruner::saliency(const ir::Model& model, const ChannelGroups& groups,
   return measure_saliency(model, groups, options, context);
 }
 
-Pruner::Outcome Pruner::solve(const ir::Model& model,
-                              const ChannelGroups& groups, const UnitLoss& loss,
-                              double limit_us, PassContext& context) const {
-  const ir::Model bound = with_static_shapes(model, context.input_shapes);
-  const std::vector<ResidualBlock> blocks = find_residual_blocks(bound);
-  const WidthPricer pricer(bound, groups, blocks, *context.latency);
-  SolverOptions solver_options;
-  solver_options.max_ratio = options_.max_ratio;
-  solver_options.min_units = options_.min_units;
-  solver_options.frozen = frozen_groups(groups);
-  solver_options.blocks = options_.blocks;
-  solver_options.jobs = context.jobs;
-  // The whole estimate comes from the runtime's own graph where it can; the
-  // solver's is by rules. They are held against each other.
-  double scale = 1, least = std::numeric_limits<double>::infinity();
-  Outcome best;
-  for (int round = 0; round < kTightenings; ++round) {
-    WidthSolver solver(pricer, groups, blocks, loss, solver_options);
-    const Solution solution =
-        solver.solve({limit_us * scale}, *context.progress, context.cancel)[0];
-    Outcome outcome{
-        {solver.selection(solution.widths), solver.gone(solution.widths)},
-        solution.loss};
-    ir::Model smaller = ir::clone(bound);
-    remove_blocks(smaller, outcome.plan.blocks);
-    shrink(smaller, groups, outcome.plan.selection);
-    const double us =
-        latency_at(options_.confidence, context.latency->estimate(smaller));
-    if (us < least) {
-      least = us;
-      best = std::move(outcome);
-    }
-    if (us <= limit_us) return best;
-    scale *= 0.995 * limit_us / us;
-  }
-  return best;
+SolverOptions Pruner::solver_options(const ChannelGroups& groups,
+                                     const PassContext& context) const {
+  SolverOptions made;
+  made.max_ratio = options_.max_ratio;
+  made.min_units = options_.min_units;
+  made.frozen = frozen_groups(groups);
+  made.blocks = options_.blocks;
+  made.jobs = context.jobs;
+  return made;
 }
 
 // Saliency, solver, surgery and repair, from latency to latency.
-Pruner::Outcome Pruner::iterate(const ir::Model& dense,
-                                const ChannelGroups& groups, double limit_us,
-                                ir::Model& model, PassContext& context,
-                                PassResult& result) const {
-  const double dense_us =
-      context.latency->estimate(with_static_shapes(dense, context.input_shapes))
-          .latency.p50_us;
-  Outcome total{{groups.everything(), {}}, 0};
-  if (dense_us <= limit_us) return total;
+FoundWidths Pruner::iterate(const ir::Model& dense, const ChannelGroups& groups,
+                            double limit_us, ir::Model& model,
+                            PassContext& context, PassResult& result) const {
+  const FormPrice price(options_, context);
+  const double dense_us = price.us(dense);
+  FoundWidths total{{groups.everything(), {}}, 0, dense_us};
+  PassResult repaired;
   for (int64_t i = 1; i <= options_.iterations; ++i) {
     const double share =
         static_cast<double>(i) / static_cast<double>(options_.iterations);
     const double target = dense_us * std::pow(limit_us / dense_us, share);
+    if (total.us <= target) continue;
     const ChannelGroups now(model, context.input_shapes);
-    const Outcome step =
-        solve(model, now, saliency(model, now, context), target, context);
+    const FoundWidths step = search_widths(
+        model, now, saliency(model, now, context), solver_options(now, context),
+        price, total.us, target, context);
     total.plan.selection = carried_selection(
         dense, groups, total.plan.selection, now, step.plan.selection);
     total.plan.blocks.insert(total.plan.blocks.end(), step.plan.blocks.begin(),
                              step.plan.blocks.end());
     total.loss += step.loss;
-    PassResult repaired;
+    total.us = step.us;
+    repaired = {};
     apply(dense, groups, total.plan, model, context, repaired);
-    if (i == options_.iterations) result.add(std::move(repaired));
   }
+  result.add(std::move(repaired));
   return total;
 }
 
@@ -244,7 +186,7 @@ void Pruner::apply(const ir::Model& dense, const ChannelGroups& groups,
       repair(model, dense, groups, plan.selection, repair_options, context));
 }
 
-std::string Pruner::plan_text(const Outcome& outcome,
+std::string Pruner::plan_text(const FoundWidths& outcome,
                               const ChannelGroups& groups,
                               const LatencyEstimate& before,
                               const ir::Model& model, double limit_us,
@@ -256,12 +198,13 @@ std::string Pruner::plan_text(const Outcome& outcome,
                 {"p50", estimate.p50_us},
                 {"p95", estimate.p95_us}};
   };
-  const LatencyEstimate after =
-      context.latency->estimate(with_static_shapes(model, context.input_shapes))
-          .latency;
+  const FormPrice price(options_, context);
   Json prediction = {{"device", context.latency->device()},
                      {"dense_latency_us", interval(before)},
-                     {"latency_us", interval(after)}};
+                     {"latency_us", interval(price.plain(model))}};
+  if (options_.form.make)
+    prediction[options_.form.name + "_latency_us"] =
+        interval(price.formed(model));
   if (limit_us > 0) {
     prediction["target_us"] = limit_us;
     prediction["lost_saliency"] = outcome.loss;
@@ -277,14 +220,12 @@ PassResult Pruner::run(ir::Model& model, PassContext& context) {
   const ChannelGroups groups(dense, context.input_shapes);
   add_remarks(groups, result);
   LatencyEstimate before;
-  if (context.latency)
-    before = context.latency
-                 ->estimate(with_static_shapes(dense, context.input_shapes))
-                 .latency;
-  Outcome outcome{{groups.everything(), {}}, 0};
+  if (context.latency) before = FormPrice(options_, context).plain(dense);
+  FoundWidths outcome{{groups.everything(), {}}, 0};
   double limit_us = 0;
   if (options_.latency_limit_us) {
-    limit_us = options_.latency_limit_us(before.p50_us);
+    limit_us =
+        options_.latency_limit_us(latency_at(options_.confidence, before));
     outcome = iterate(dense, groups, limit_us, model, context, result);
   } else {
     UnitLoss loss;

@@ -41,12 +41,10 @@ struct Site {
   std::optional<ProductPair> pair;  // else a BatchNormalization
 };
 
-// An id alone may stand for several nodes.
-std::string key_of(const std::string& op_type, const std::string& id) {
-  return op_type + "\n" + id;
-}
-std::string key_of(const ir::Node& node) {
-  return key_of(node.op_type, node.id());
+// What a node is known by in both models: ids may stand for several.
+const std::string& key_of(const ir::Node& node) {
+  static const std::string kUnnamed;
+  return node.output() ? node.output()->name() : kUnnamed;
 }
 
 // The nodes that read a group that lost units.
@@ -56,7 +54,7 @@ std::unordered_set<std::string> readers_of_lost(const ChannelGroups& groups,
   for (size_t i = 0; i < groups.groups().size(); ++i)
     if (std::ranges::count(selection[i], false) > 0)
       for (const WeightAxis& reader : groups.groups()[i].readers)
-        nodes.insert(key_of(reader.op_type, reader.node));
+        nodes.insert(reader.result);
   return nodes;
 }
 

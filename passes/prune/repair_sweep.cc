@@ -190,8 +190,8 @@ std::optional<Sweep::Sum> Sweep::sum_behind(const ProductPair& pair) const {
   const ir::Value* term = other_term(*pair.now.result());
   const ir::Value* dense_term = other_term(*pair.dense.result());
   if (!term || !dense_term ||
-      pair.now.result()->uses()[0].node->id() !=
-          pair.dense.result()->uses()[0].node->id())
+      only_reader(*pair.now.result())->output()->name() !=
+          only_reader(*pair.dense.result())->output()->name())
     return std::nullopt;
   // Whatever still changes it comes later, and then this result is known.
   if (has_product(now_->part({term->name()}))) return std::nullopt;

@@ -152,6 +152,31 @@ TEST_CASE("prune to a latency that needs nothing") {
   CHECK(stage["plan"]["groups"][0]["kept"] == 8);
 }
 
+TEST_CASE("compress --prune leaves what int8 alone makes fast enough") {
+  const ModelFolder folder;
+  const auto result =
+      folder.run({"compress", "m.onnx", "--data", "synthetic", "--samples", "8",
+                  "--target-latency", "1000ms", "--prune", "-o", "out", "-q"});
+  CAPTURE(result.err);
+  // A model this small need not gain from int8: 3 says so.
+  REQUIRE((result.code == 0 || result.code == 3));
+  CHECK(result.out.find("\n0 of 1 groups lose units\n") != std::string::npos);
+  const Json report = Json::parse(read_file(folder.path("out/report.json")));
+  CHECK(report["stages"][2]["pass"] == "prune_channels");
+  CHECK(report["stages"][2]["changes"] == 0);
+  for (const Json& variant : report["variants"])
+    CHECK(variant["stage"] != "prune_channels");
+}
+
+TEST_CASE("prune for a device that is named aims at its 95th percentile") {
+  const auto printed =
+      test::run_lathe({"prune", "m.onnx", "--target-latency", "3ms", "--device",
+                       "board.json", "--print-recipe"});
+  REQUIRE(printed.code == 0);
+  CHECK(Json::parse(printed.out)["stages"][1]["options"] ==
+        Json::parse(R"({"latency_limit": "3ms", "confidence": 0.95})"));
+}
+
 TEST_CASE("prune to a latency that cannot be") {
   const PlanFolder folder;
   const std::string message = folder.refused(

@@ -120,6 +120,45 @@ TEST_CASE("targets can stand side by side") {
         "hint: see 'lathe help compress'\n");
 }
 
+TEST_CASE("compress --prune is a stage for the tightest target") {
+  const auto compress = [](std::vector<std::string> more) {
+    std::vector<std::string> args{"compress",  "m.onnx",  "--data",
+                                  "synthetic", "--prune", "--print-recipe"};
+    args.insert(args.end(), more.begin(), more.end());
+    return run_lathe(args);
+  };
+  const auto printed = compress(
+      {"--target-latency", "0.5x", "0.25x", "0.3x", "--max-drop", "2%"});
+  CHECK(printed.err == "");
+  REQUIRE(printed.code == 0);
+  CHECK(Json::parse(printed.out)["stages"] == Json::parse(R"([
+    {"pass": "simplify"},
+    {"pass": "prune_channels",
+     "options": {"latency_limit": "0.25x", "price": "int8"}},
+    {"pass": "cross_layer_equalization"}, {"pass": "smooth_quant"},
+    {"pass": "quantize_static", "options": {"max_drop": 0.02}},
+    {"pass": "split_skip_layer_norm"}, {"pass": "block_pixels"}])"));
+  const auto elsewhere = compress(
+      {"--target-latency", "100fps", "20ms", "--device", "board.json"});
+  REQUIRE(elsewhere.code == 0);
+  CHECK(Json::parse(elsewhere.out)["stages"][1]["options"] ==
+        Json::parse(R"({"latency_limit": "100fps", "price": "int8",
+                        "confidence": 0.95})"));
+
+  const auto mixed = compress({"--target-latency", "0.5x", "3ms"});
+  CHECK(mixed.code == 2);
+  CHECK(mixed.err ==
+        "error: --prune: found the targets 0.5x and 3ms; the tightest decides "
+        "what is pruned, and which of the two that is depends on the model\n"
+        "hint: give targets that are all relative or none\n");
+  const auto other = compress({"--target-latency", "3ms", "--preset", "fp16"});
+  CHECK(other.code == 2);
+  CHECK(other.err ==
+        "error: --prune: found beside --preset fp16, expected int8-latency: "
+        "what is pruned is priced as that quantizes it\n"
+        "hint: put a stage prune_channels into a recipe (--print-recipe)\n");
+}
+
 TEST_CASE("run takes overrides and shared flags") {
   const auto printed = run_lathe(
       {"run", "int8-latency", "--set", "/model=m.onnx", "--set",

@@ -74,6 +74,69 @@ TEST_CASE_FIXTURE(Fixture, "run: repair as stages of their own") {
         "before it pruned one (put it behind prune_channels in the recipe)");
 }
 
+// The classifier with a second convolution, which pays as an integer kernel.
+ir::Model two_convolutions() {
+  ir::Model model = test::tiny_classifier();
+  for (ir::Node* node : model.graph->node_list()) {
+    if (node->op_type != "Identity") continue;
+    node->op_type = "Conv";
+    node->set_input(1, model.graph->add_initializer(
+                           "v", test::random_tensor({16, 16, 3, 3}, 5)));
+    node->set_attr("pads", std::vector<int64_t>{1, 1, 1, 1});
+  }
+  return model;
+}
+
+TEST_CASE_FIXTURE(Fixture, "run: widths priced as they will be quantized") {
+  io::export_onnx(two_convolutions(), folder.path() / "tiny.onnx");
+  json["stages"] = Json::parse(R"([{"pass": "simplify"},
+    {"pass": "prune_channels", "options": {"latency_limit": "1x",
+     "price": "int8", "saliency": "l2", "repair": false}},
+    {"pass": "quantize_static"}])");
+  json["targets"]["latency"] = {"1000ms"};
+  const auto pruned = [&](const std::string& limit) {
+    json["stages"][1]["options"]["latency_limit"] = limit;
+    REQUIRE(run().exit_code == 0);
+    return written("report.json")["stages"][2];
+  };
+  const auto p50_us = [](const Json& latency) {
+    return latency["p50"].get<double>();
+  };
+  const Json whole = pruned("1x");
+  CHECK(whole["changes"] == 0);
+  CHECK(whole["options"]["confidence"] == 0.5);
+  const Json& prediction = whole["plan"]["prediction"];
+  const double int8_us = p50_us(prediction["int8_latency_us"]);
+  REQUIRE(int8_us < p50_us(prediction["dense_latency_us"]));
+  CHECK(prediction["latency_us"] == prediction["dense_latency_us"]);
+  // The stage after it arrives at what was foretold, and a file in which
+  // nothing was pruned is not called so.
+  const Json report = written("report.json");
+  CHECK(report["variants"][0]["path"] == "variants/tiny-int8.onnx");
+  CHECK(p50_us(report["stages"][3]["score"]["estimated_latency_us"]) ==
+        doctest::Approx(int8_us).epsilon(0.01));
+
+  const Json narrow = pruned(std::to_string(0.9 * int8_us) + "us");
+  CHECK(narrow["changes"] > 0);
+  CHECK(p50_us(narrow["plan"]["prediction"]["int8_latency_us"]) <=
+        0.9 * int8_us);
+}
+
+// What is left of the sum over channels makes another class the largest.
+TEST_CASE_FIXTURE(Fixture, "run: pruning that costs more than max_drop") {
+  json["stages"].insert(json["stages"].begin() + 1, Json::parse(R"(
+    {"pass": "prune_channels", "options": {"repair": false, "plan":
+     {"schema_version": 1, "groups": [{"name": "conv", "units": 16, "removed":
+      [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]}]}}})"));
+  json["targets"]["max_drop"] = 0.0;
+  CHECK(run().exit_code == 3);
+  const Json variant = written("report.json")["variants"][0];
+  CHECK(variant["path"] == "variants/tiny-pruned-int8.onnx");
+  CHECK(variant["met"] == false);
+  CHECK(variant["reason"] ==
+        "top-1 drops by 5.00 points, max_drop allows 0.00");
+}
+
 TEST_CASE_FIXTURE(Fixture, "run: a plan for another model") {
   write_file_atomic(folder.path() / "plan.json",
                     R"({"schema_version": 1, "groups": [{"name": "cnv"}]})");

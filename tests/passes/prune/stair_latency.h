@@ -8,7 +8,7 @@
 
 namespace lathe::test {
 
-class StairLatency final : public LatencyModel {
+class StairLatency : public LatencyModel {
  public:
   GraphEstimate estimate(const ir::Model& model) const override {
     double us = 1;
