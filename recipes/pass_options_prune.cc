@@ -78,7 +78,7 @@ constexpr const char* kMomentsOptions = R"({
 constexpr const char* kRidgeOption = R"({
     "ridge": {
       "description": "times the mean variance of a product's inputs: the least penalty that is tried for a weight's distance from what it was",
-      "type": "number", "exclusiveMinimum": 0, "default": 0.001}})";
+      "type": "number", "exclusiveMinimum": 0, "default": 0.000001}})";
 
 constexpr const char* kSparsifyWeightsOptions = R"({
   "type": "object", "additionalProperties": false,
