@@ -12,7 +12,7 @@ namespace {
 
 // Batches a job between two synchronizations: enough that jobs of unequal
 // length do not wait long for each other.
-constexpr size_t kBatchesPerJob = 4;
+constexpr size_t kBatchesPerJob = 16;
 
 // `tensor` holds `have` samples along its first dimension; the result holds
 // `want`: cut, or the last one repeated.
