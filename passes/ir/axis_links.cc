@@ -41,6 +41,12 @@ const std::vector<Axis>& AxisLinks::in(size_t i) const {
   return session_.axes_of_input(node_, i);
 }
 
+const Axis& AxisLinks::in(size_t i, size_t axis) const {
+  const std::vector<Axis>& axes = in(i);
+  if (axis >= axes.size()) throw RankMismatch();
+  return axes[axis];
+}
+
 std::vector<int64_t> AxisLinks::out_dims(size_t i) const {
   const Value* value = node_.output(i);
   if (!value || !value->type.shape) return {};
@@ -151,7 +157,11 @@ std::vector<Axis> AxisLinks::parted(const Axis& axis,
                                     std::span<const int64_t> sizes) {
   std::vector<Axis> parts;
   for (const int64_t size : sizes) parts.push_back(Axis::fixed(size));
-  if (axis.is_fixed() || product_of(sizes) != axis.size) return parts;
+  if (axis.is_fixed()) return parts;
+  if (product_of(sizes) != axis.size) {
+    fix(axis, node_.label() + " takes it apart unevenly");
+    return parts;
+  }
   // Parts that the slots do not depend on stay fixed: the pixels of a flattened
   // image.
   std::vector<size_t> depends;
@@ -342,7 +352,11 @@ void AxisSession::follow(const Node& node) {
     return give_up(node, "operator '" + node.op_type +
                              "' cannot be followed (" + node.label() + ")");
   AxisLinks links(node, *this);
-  rule->link(links);
+  try {
+    rule->link(links);
+  } catch (const RankMismatch&) {
+    return give_up(node, node.label() + " has inputs of unexpected ranks");
+  }
   for (size_t i = 0; i < node.outputs().size(); ++i)
     if (node.output(i) && !values_.contains(node.output(i))) links.set_fixed(i);
 }

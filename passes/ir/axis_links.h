@@ -83,6 +83,9 @@ struct ProductAxis {
 
 class AxisSession;
 
+// A rule met a rank that its operator does not have: the node is not followed.
+struct RankMismatch {};
+
 // What a rule sees of a node. Axes have the sizes of the inferred shapes, which
 // are static; indices count inputs and outputs.
 class AxisLinks {
@@ -94,6 +97,8 @@ class AxisLinks {
   bool has_input(size_t i) const { return node_.input(i) != nullptr; }
   // Empty for an absent input and for a scalar.
   const std::vector<Axis>& in(size_t i) const;
+  // One of them; RankMismatch where there is no such axis.
+  const Axis& in(size_t i, size_t axis) const;
   // Of the shape that inference found.
   std::vector<int64_t> out_dims(size_t i = 0) const;
   // Elements of a small integer input, when all are known.

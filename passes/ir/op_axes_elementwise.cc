@@ -119,6 +119,7 @@ std::vector<Axis> broadcast_axes(AxisLinks& links,
 }
 
 size_t axis_at(int64_t axis, size_t rank) {
+  if (rank == 0) throw RankMismatch();
   const int64_t at = axis < 0 ? axis + static_cast<int64_t>(rank) : axis;
   return static_cast<size_t>(
       std::clamp<int64_t>(at, 0, static_cast<int64_t>(rank) - 1));
@@ -129,6 +130,7 @@ std::vector<Axis> all_but(AxisLinks& links, const std::vector<Axis>& axes,
                           const std::string& reason) {
   std::vector<Axis> out = axes;
   for (const size_t axis : fixed) {
+    if (axis >= out.size()) throw RankMismatch();
     links.fix(out[axis], reason);
     out[axis] = Axis::fixed(out[axis].size);
   }

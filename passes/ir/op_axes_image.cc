@@ -68,6 +68,7 @@ void shrink_gather(AxisEdits& edits) {
 
 void link_trilu(AxisLinks& links) {
   const std::vector<Axis>& in = links.in(0);
+  if (in.size() < 2) throw RankMismatch();
   const size_t last[] = {in.size() - 2, in.size() - 1};
   links.set_out(0, all_but(links, in, last,
                            links.node().label() + " cuts a triangle of it"));
@@ -126,6 +127,7 @@ void link_depth_to_space(AxisLinks& links) {
   const std::vector<Axis>& in = links.in(0);
   const int64_t block = node.attr_int("blocksize", 1);
   const bool depth_first = node.attr_string("mode", "DCR") == "CRD";
+  if (in.size() < 2) throw RankMismatch();
   const int64_t channels = in[1].size / std::max<int64_t>(1, block * block);
   const std::vector<int64_t> sizes =
       depth_first ? std::vector<int64_t>{channels, block, block}
@@ -141,7 +143,7 @@ void link_depth_to_space(AxisLinks& links) {
 
 void link_space_to_depth(AxisLinks& links) {
   const int64_t block = links.node().attr_int("blocksize", 1);
-  const Axis parts[] = {Axis::fixed(block), Axis::fixed(block), links.in(0)[1]};
+  const Axis parts[] = {Axis::fixed(block), Axis::fixed(block), links.in(0, 1)};
   std::vector<Axis> out = links.fixed_out();
   out[1] = links.joined(parts);
   links.set_out(0, std::move(out));

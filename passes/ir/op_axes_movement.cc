@@ -123,13 +123,13 @@ void link_concat(AxisLinks& links) {
   for (size_t i = 1; i < node.inputs().size(); ++i)
     for (size_t other = 0; other < out.size(); ++other)
       if (other != axis)
-        out[other] = links.same(out[other], links.in(i)[other]);
+        out[other] = links.same(out[other], links.in(i, other));
   Axis joined;
   bool open = false;
   for (size_t i = 0; i < node.inputs().size(); ++i)
-    open = open || !links.in(i)[axis].is_fixed();
+    open = open || !links.in(i, axis).is_fixed();
   for (size_t i = 0; i < node.inputs().size(); ++i) {
-    Axis part = links.in(i)[axis];
+    Axis part = links.in(i, axis);
     joined.size += part.size;
     if (open && part.is_fixed()) {
       part = links.fresh(part.size);

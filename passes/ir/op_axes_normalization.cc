@@ -10,7 +10,7 @@ namespace {
 // Constants [C] of the channels of axis 1.
 Axis with_parameters(AxisLinks& links, Axis channels) {
   for (size_t i = 1; i < links.node().inputs().size(); ++i)
-    if (links.has_input(i)) channels = links.same(channels, links.in(i)[0]);
+    if (links.has_input(i)) channels = links.same(channels, links.in(i, 0));
   return channels;
 }
 
@@ -24,6 +24,7 @@ void link_batch_norm(AxisLinks& links) {
 
 void link_instance_norm(AxisLinks& links) {
   std::vector<Axis> out = links.in(0);
+  if (out.size() < 2) throw RankMismatch();
   out[1] = with_parameters(links, out[1]);
   for (size_t axis = 2; axis < out.size(); ++axis)
     links.mark_rescaling(out[axis]);
@@ -33,12 +34,13 @@ void link_instance_norm(AxisLinks& links) {
 // Scale and bias have an element a channel, or (before opset 21) a group.
 void link_group_norm(AxisLinks& links) {
   std::vector<Axis> out = links.in(0);
+  if (out.size() < 2) throw RankMismatch();
   const int64_t groups = links.node().attr_int("num_groups", 1);
   const int64_t sizes[] = {groups, out[1].size / std::max<int64_t>(1, groups)};
   const std::vector<Axis> parts = links.parted(out[1], sizes);
   links.mark_rescaling(parts[1]);
   for (size_t i = 1; i < 3; ++i) {
-    const Axis& parameter = links.in(i)[0];
+    const Axis& parameter = links.in(i, 0);
     if (parameter.size == out[1].size)
       out[1] = links.same(out[1], parameter);
     else

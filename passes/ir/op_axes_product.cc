@@ -10,11 +10,17 @@ namespace {
 
 constexpr const char* kWindowReason = "it is an axis of a convolution's window";
 
+int64_t groups_of(const Node& node) {
+  const int64_t groups = node.attr_int("group", 1);
+  if (groups < 1) throw RankMismatch();
+  return groups;
+}
+
 void fix_windows(AxisLinks& links) {
   for (size_t axis = 2; axis < links.in(1).size(); ++axis)
-    links.fix(links.in(1)[axis], kWindowReason);
+    links.fix(links.in(1, axis), kWindowReason);
   for (size_t axis = 2; axis < links.in(0).size(); ++axis)
-    links.fix(links.in(0)[axis],
+    links.fix(links.in(0, axis),
               links.node().label() + " moves a window over it");
 }
 
@@ -22,18 +28,19 @@ void set_channels(AxisLinks& links, const Axis& channels) {
   Axis out = channels;
   if (links.has_input(2)) {
     links.computes(2, 0);
-    out = links.same(out, links.in(2)[0]);
+    out = links.same(out, links.in(2, 0));
   }
   std::vector<Axis> axes = links.fixed_out();
+  if (axes.size() < 2) throw RankMismatch();
   axes[1] = out;
-  links.fix(links.in(0)[0], links.node().label() + " counts it as samples");
+  links.fix(links.in(0, 0), links.node().label() + " counts it as samples");
   links.set_out(0, std::move(axes));
 }
 
 // Weight [out, in / group, …].
 void link_conv(AxisLinks& links) {
-  const int64_t groups = links.node().attr_int("group", 1);
-  const Axis in = links.in(0)[1], out = links.in(1)[0], each = links.in(1)[1];
+  const int64_t groups = groups_of(links.node());
+  const Axis in = links.in(0, 1), out = links.in(1, 0), each = links.in(1, 1);
   fix_windows(links);
   links.computes(1, 0);
   if (groups == 1) {
@@ -62,10 +69,10 @@ void shrink_conv(AxisEdits& edits) {
 
 // Weight [in, out / group, …].
 void link_conv_transpose(AxisLinks& links) {
-  const int64_t groups = links.node().attr_int("group", 1);
-  const Axis in = links.in(0)[1], each = links.in(1)[1];
+  const int64_t groups = groups_of(links.node());
+  const Axis in = links.in(0, 1), each = links.in(1, 1);
   fix_windows(links);
-  links.same(in, links.in(1)[0]);
+  links.same(in, links.in(1, 0));
   links.reads(1, 0);
   links.computes(1, 1);
   if (groups == 1) return set_channels(links, each);
@@ -86,6 +93,7 @@ void link_gemm(AxisLinks& links) {
   const bool turn_a = links.node().attr_int("transA", 0) != 0;
   const bool turn_b = links.node().attr_int("transB", 0) != 0;
   const std::vector<Axis>&a = links.in(0), &b = links.in(1);
+  if (a.size() != 2 || b.size() != 2) throw RankMismatch();
   links.same(a[turn_a ? 0 : 1], b[turn_b ? 1 : 0]);
   links.reads(1, turn_b ? 1 : 0);
   links.computes(1, turn_b ? 0 : 1);
@@ -102,6 +110,7 @@ void link_gemm(AxisLinks& links) {
 
 void link_matmul(AxisLinks& links) {
   const std::vector<Axis> a = links.in(0), b = links.in(1);
+  if (a.empty() || b.empty()) throw RankMismatch();
   const size_t inner_b = b.size() > 1 ? b.size() - 2 : 0;
   links.same(a.back(), b[inner_b]);
   links.reads(1, static_cast<int64_t>(inner_b));
@@ -143,7 +152,7 @@ void link_einsum(AxisLinks& links) {
       axis = 0;
       continue;
     }
-    const Axis& here = links.in(input)[axis];
+    const Axis& here = links.in(input, axis);
     const auto [found, made] = letters.emplace(letter, here);
     if (!made && found->second.size != here.size)
       return give_up("broadcasts a letter");
@@ -156,8 +165,10 @@ void link_einsum(AxisLinks& links) {
     ++axis;
   }
   std::vector<Axis> out;
-  for (const char letter : equation.substr(arrow + 2))
+  for (const char letter : equation.substr(arrow + 2)) {
+    if (!letters.contains(letter)) throw RankMismatch();
     out.push_back(letters.at(letter));
+  }
   links.set_out(0, std::move(out));
 }
 
@@ -172,6 +183,7 @@ void link_recurrent(AxisLinks& links) {
   const Node& node = links.node();
   const int64_t gates = gates_of(node);
   const std::vector<Axis>&x = links.in(0), &w = links.in(1), &r = links.in(2);
+  if (x.size() != 3 || w.size() != 3 || r.size() != 3) throw RankMismatch();
   Axis hidden = links.fresh(r[2].size);
   const auto of_gates = [&](int64_t count) {
     const Axis parts[] = {Axis::fixed(count), hidden};
@@ -187,10 +199,10 @@ void link_recurrent(AxisLinks& links) {
   links.computes(2, 1);
   hidden = links.same(hidden, r[2]);
   links.reads(2, 2);
-  if (links.has_input(3)) links.same(links.in(3)[1], of_gates(2 * gates));
+  if (links.has_input(3)) links.same(links.in(3, 1), of_gates(2 * gates));
   for (const size_t state : {size_t{5}, size_t{6}})
-    if (links.has_input(state)) links.same(links.in(state)[2], hidden);
-  if (links.has_input(7)) links.same(links.in(7)[1], of_gates(3));
+    if (links.has_input(state)) links.same(links.in(state, 2), hidden);
+  if (links.has_input(7)) links.same(links.in(7, 1), of_gates(3));
   for (size_t i = 0; i < node.outputs().size(); ++i) {
     std::vector<Axis> out = links.fixed_out(i);
     if (out.empty()) continue;

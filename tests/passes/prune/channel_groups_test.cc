@@ -325,6 +325,21 @@ TEST_CASE("an operator without a rule freezes and leaves a remark") {
   CHECK(groups.groups()[0].frozen == groups.remarks()[0].reason);
 }
 
+TEST_CASE("ranks that an operator does not have freeze what it reads") {
+  const ir::Model model = ir::parse_text(
+      "opset 17\ngraph g {\n"
+      "input %x: float[1,4]\n"
+      "init %w = float[4,2] {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0}\n"
+      "init %s = float[] {1.0}\n"
+      "%h: float[1,2] = MatMul(%x, %w) @first\n"
+      "%y: float[1,2] = InstanceNormalization(%h, %s, %s) @odd\n"
+      "output %y\n}");
+  const prune::ChannelGroups groups(model);
+  REQUIRE(groups.groups().size() == 1);
+  CHECK(groups.groups()[0].frozen ==
+        "InstanceNormalization 'odd' has inputs of unexpected ranks");
+}
+
 TEST_CASE("opsets below 13 are refused") {
   const ir::Model model = ir::parse_text(
       "opset 11\ngraph g {\ninput %x: float[1,4]\n%y = Relu(%x)\noutput %y\n}");
