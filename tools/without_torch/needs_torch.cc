@@ -57,8 +57,7 @@ prune::Saliency prune::reconstruction_saliency(const SaliencyTask&) {
 }
 
 PassResult prune::repair(ir::Model&, const ir::Model&, const ChannelGroups&,
-                         const Selection&, const RepairOptions&,
-                         PassContext&) {
+                         const Selection&, const RepairOptions&, PassContext&) {
   throw NeedsTorch();
 }
 
