@@ -19,10 +19,6 @@ namespace lathe::prune {
 // Every group must keep at least one unit.
 void shrink(ir::Model& model, const ChannelGroups& groups,
             const Selection& selection);
-// The same without the weights' bytes: types and attributes alone, of a model
-// with static shapes. For LatencyModel::estimate_outline.
-void shrink_outline(ir::Model& model, const ChannelGroups& groups,
-                    const Selection& selection);
 // Writes zeros into the weights where shrink() would remove positions. Where no
 // group that loses something is rescaling, the outputs are those of the shrunk
 // model.

@@ -65,9 +65,8 @@ ir::Tensor cut(const ir::Tensor& tensor, const Kept& kept) {
 // differ from it.
 class ConstantCutter {
  public:
-  ConstantCutter(const ChannelGroups& groups, const Selection& selection,
-                 bool outline)
-      : groups_(groups), selection_(selection), outline_(outline) {}
+  ConstantCutter(const ChannelGroups& groups, const Selection& selection)
+      : groups_(groups), selection_(selection) {}
 
   void cut_input(ir::Node& node, size_t input) {
     ir::Value* value = node.input(input);
@@ -95,16 +94,11 @@ class ConstantCutter {
   void set(ir::Value* value, const Kept& kept) {
     const ir::Tensor& tensor = value->tensor();
     if (is_whole(kept, tensor.dims())) return;
-    if (!outline_) return value->set_tensor(cut(tensor, kept));
-    ir::Shape shape;
-    for (const auto& positions : kept)
-      shape.push_back(static_cast<int64_t>(positions.size()));
-    value->type.shape = std::move(shape);
+    value->set_tensor(cut(tensor, kept));
   }
 
   const ChannelGroups& groups_;
   const Selection& selection_;
-  const bool outline_;
   std::unordered_map<ir::Value*, Kept> done_;
   std::unordered_map<ir::Value*, ir::Tensor> originals_;
   std::unordered_map<ir::Value*, std::vector<std::pair<ir::Value*, Kept>>>
@@ -164,9 +158,9 @@ void require_units(const ChannelGroups& groups, const Selection& selection) {
 }
 
 void shrink_to(ir::Model& model, const ChannelGroups& groups,
-               const Selection& selection, bool outline) {
+               const Selection& selection) {
   require_units(groups, selection);
-  ConstantCutter cutter(groups, selection, outline);
+  ConstantCutter cutter(groups, selection);
   const std::vector<ir::Node*> nodes = model.graph->node_list();
   for (ir::Node* node : nodes)
     for (size_t i = 0; i < node->inputs().size(); ++i)
@@ -183,7 +177,7 @@ void shrink_to(ir::Model& model, const ChannelGroups& groups,
 
 void shrink(ir::Model& model, const ChannelGroups& groups,
             const Selection& selection) {
-  shrink_to(model, groups, selection, /*outline=*/false);
+  shrink_to(model, groups, selection);
   ir::infer_shapes(model);
   for (const auto& node : model.graph->nodes())
     for (const ir::Value* output : node->outputs()) {
@@ -202,11 +196,6 @@ void shrink(ir::Model& model, const ChannelGroups& groups,
                       "groups that it depends on");
       }
     }
-}
-
-void shrink_outline(ir::Model& model, const ChannelGroups& groups,
-                    const Selection& selection) {
-  shrink_to(model, groups, selection, /*outline=*/true);
 }
 
 }  // namespace lathe::prune
