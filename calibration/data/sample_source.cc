@@ -82,9 +82,24 @@ class Reader : public BatchReader {
     tbb::task_group tasks;
   };
 
-  std::vector<int64_t> make_order() const {
+  // The samples of options_.part, in the data set's order.
+  std::vector<int64_t> part() const {
     std::vector<int64_t> all(static_cast<size_t>(set_->size()));
     std::iota(all.begin(), all.end(), 0);
+    if (options_.part == ReadOptions::Part::kAll) return all;
+    Random(derive_seed(options_.held_out_seed, "held out")).shuffle(all);
+    const auto border =
+        all.begin() + std::clamp<int64_t>(options_.held_out, 0, set_->size());
+    if (options_.part == ReadOptions::Part::kHeldOut)
+      all.erase(border, all.end());
+    else
+      all.erase(all.begin(), border);
+    std::sort(all.begin(), all.end());
+    return all;
+  }
+
+  std::vector<int64_t> make_order() const {
+    std::vector<int64_t> all = part();
     if (options_.shuffle_seed) {
       Random random(derive_seed(static_cast<uint64_t>(*options_.shuffle_seed),
                                 fmt::format("epoch {}", options_.epoch)));
@@ -140,6 +155,7 @@ class Reader : public BatchReader {
     std::vector<Sample>& samples = pending.samples;
     Batch batch;
     batch.samples = static_cast<int64_t>(samples.size());
+    batch.indices = pending.indices;
     if (set_->has_labels())
       for (const Sample& sample : samples) batch.labels.push_back(sample.label);
     if (set_->whole()) {
