@@ -3,24 +3,19 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <utility>
 
 namespace lathe::ranges {
 namespace {
 
-constexpr size_t kLanes = 32;
-// Small enough to stay in the cache between its range and its counts.
+constexpr uint32_t kNegative = BinLayout::kNegative;
+// Small enough to stay in the cache when it is looked at again.
 constexpr size_t kChunk = size_t{1} << 15;
-
-constexpr int32_t kSide = Histogram::kBins + 1;  // the last: not finite
-constexpr int32_t kZeros = 2 * kSide;            // one counter a lane
-constexpr size_t kCounters = kZeros + kLanes;
 
 // Of the smallest normal float: its inverse still is one.
 constexpr int kLowestExponent = -126;
-constexpr int kBitsOfBins = std::bit_width(unsigned{Histogram::kBins}) - 1;
+constexpr int kBitsOfBins = std::bit_width(Histogram::kBins) - 1;
 
 // The width at which a magnitude falls in the upper half of the bins.
 int exponent_for(float magnitude) {
@@ -39,57 +34,59 @@ uint64_t sum(std::span<const uint64_t> counts) {
 
 }  // namespace
 
-Histogram::Histogram() : exponent_(kLowestExponent), counts_(kCounters) {}
+Histogram::Histogram()
+    : exponent_(kLowestExponent), counts_(BinLayout::kCounters) {}
 
 FiniteRange Histogram::add(std::span<const float> values) {
   FiniteRange added;
   while (!values.empty()) {
-    std::span<const float> chunk =
-        values.first(std::min(kChunk, values.size()));
-    values = values.subspan(chunk.size());
-    FiniteRange range = finite_range(chunk);
-    added.widen(range);
-    widen_bins(exponent_for(range.max_abs()));
-    const float per_width = std::ldexp(1.0f, -exponent_);
-    size_t whole = chunk.size() / kLanes * kLanes;
-    for (size_t i = 0; i < whole; i += kLanes)
-      count_block(chunk.data() + i, per_width);
-    if (whole == chunk.size()) continue;
-    // NaN fills the block: it is counted where nobody looks.
-    float block[kLanes];
-    std::fill_n(block, kLanes, std::numeric_limits<float>::quiet_NaN());
-    std::copy(chunk.begin() + static_cast<std::ptrdiff_t>(whole), chunk.end(),
-              block);
-    count_block(block, per_width);
+    const size_t count = std::min(kChunk, values.size());
+    added.widen(count_chunk(values.first(count)));
+    values = values.subspan(count);
   }
   range_.widen(added);
   return added;
 }
 
-void Histogram::count_block(const float* values, float per_width) {
-  int32_t bins[kLanes];
-  for (size_t lane = 0; lane < kLanes; ++lane) {
-    const float value = values[lane];
-    const float scaled = std::fabs(value) * per_width;
-    const float fitting = scaled < kBins ? scaled : kBins;
-    int32_t bin = static_cast<int32_t>(fitting) + (value < 0 ? kSide : 0);
-    // Zeros are many; the same counter twice in a row would wait for itself.
-    bins[lane] = value == 0 ? kZeros + static_cast<int32_t>(lane) : bin;
-  }
-  for (int32_t bin : bins) ++counts_[static_cast<size_t>(bin)];
+FiniteRange Histogram::count_chunk(std::span<const float> values) {
+  // The first elements would not fit in bins of the least width.
+  if (exponent_ == kLowestExponent) widen_bins(finite_range(values));
+  static const CountBins count_bins = bin_counters().back();
+  const float tried = per_width();
+  const Extremes found = count_bins(values, tried, counts_.data());
+  if (!take_misfits())
+    return {.min = found.min, .max = found.max, .any_element = true};
+  const FiniteRange range = finite_range(values);
+  widen_bins(range);
+  count_misfits(values, tried);
+  return range;
 }
 
-void Histogram::widen_bins(int exponent) {
+bool Histogram::take_misfits() {
+  const uint64_t positive = std::exchange(counts_[kBins], 0);
+  const uint64_t negative = std::exchange(counts_[kNegative + kBins], 0);
+  return positive > 0 || negative > 0;
+}
+
+// Those of `values` that did not fit at another width.
+void Histogram::count_misfits(std::span<const float> values, float tried) {
+  const float fitting = per_width();
+  for (const float value : values)
+    if (std::isfinite(value) && std::fabs(value) * tried >= kBins)
+      ++counts_[BinLayout::counter(value, fitting, BinLayout::kZeros)];
+}
+
+void Histogram::widen_bins(const FiniteRange& range) {
+  const int exponent = exponent_for(range.max_abs());
   if (exponent <= exponent_) return;
   const int shift = std::min(exponent - exponent_, kBitsOfBins);
   exponent_ = exponent;
-  for (int32_t side : {0, kSide})
-    for (int32_t k = 1; k < kBins; ++k) {
-      const auto from = static_cast<size_t>(side + k);
-      const uint64_t moved = std::exchange(counts_[from], 0);
-      counts_[static_cast<size_t>(side + (k >> shift))] += moved;
-    }
+  for (const uint32_t side : {uint32_t{0}, kNegative})
+    for (uint32_t k = 1; k < kBins; ++k)
+      counts_[side + (k >> shift)] += std::exchange(counts_[side + k], 0);
 }
+
+float Histogram::per_width() const { return std::ldexp(1.0f, -exponent_); }
 
 double Histogram::bin_width() const { return std::ldexp(1.0, exponent_); }
 
@@ -98,11 +95,11 @@ std::span<const uint64_t> Histogram::positive() const {
 }
 
 std::span<const uint64_t> Histogram::negative() const {
-  return without_empty_end(std::span(counts_).subspan(kSide, kBins));
+  return without_empty_end(std::span(counts_).subspan(kNegative, kBins));
 }
 
 uint64_t Histogram::zeros() const {
-  return sum(std::span(counts_).subspan(kZeros));
+  return sum(std::span(counts_).subspan(BinLayout::kZeros));
 }
 
 uint64_t Histogram::count() const {

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "calibration/ranges/bin_counts.h"
 #include "calibration/ranges/finite_range.h"
 
 namespace lathe::ranges {
@@ -16,7 +17,7 @@ namespace lathe::ranges {
 class Histogram {
  public:
   // Of a sign. The larger side of the range fills more than half of them.
-  static constexpr int32_t kBins = 4096;
+  static constexpr uint32_t kBins = BinLayout::kBins;
 
   Histogram();
   // NaN and the infinities are left out (range().not_finite counts them).
@@ -32,14 +33,15 @@ class Histogram {
   uint64_t count() const;  // of all finite elements
 
  private:
-  void widen_bins(int exponent);
-  void count_block(const float* values, float per_width);
+  float per_width() const;
+  void widen_bins(const FiniteRange& range);
+  FiniteRange count_chunk(std::span<const float> values);
+  bool take_misfits();
+  void count_misfits(std::span<const float> values, float tried);
 
   FiniteRange range_;
-  int exponent_;  // the bin width's
-  // Each sign's bins and one more for what is not finite, then the zeros,
-  // spread over several counters.
-  std::vector<uint64_t> counts_;
+  int exponent_;                  // the bin width's
+  std::vector<uint64_t> counts_;  // laid out as BinLayout says
 };
 
 }  // namespace lathe::ranges

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "calibration/ranges/histogram.h"
 #include "passes/base/random.h"
@@ -69,6 +70,39 @@ TEST_CASE("the histogram's counts are those of a plain loop") {
     const size_t used = std::max(positive.size(), negative.size());
     CHECK(used <= size_t{Histogram::kBins});
     if (used > 0) CHECK(used > size_t{Histogram::kBins / 2});
+  }
+}
+
+TEST_CASE("every instruction set counts the same") {
+  Random random(4);
+  for (int round = 0; round < 40; ++round) {
+    CAPTURE(round);
+    std::vector<float> values = mixed(random, random.below(2000), round);
+    if (round % 2) values.insert(values.end(), {0.0f, -0.0f, kNan});
+    // Some fit and some do not.
+    const float per_width = std::ldexp(1.0f, static_cast<int>(round % 16));
+    std::vector<uint64_t> expected(BinLayout::kCounters);
+    Extremes extremes;
+    for (const float value : values) {
+      const double bin = std::floor(std::fabs(double{value}) * per_width);
+      const bool fits = bin < BinLayout::kBins;
+      ++expected[value == 0 ? BinLayout::kZeros
+                            : (fits ? static_cast<size_t>(bin)
+                                    : size_t{BinLayout::kBins}) +
+                                  (value < 0 ? BinLayout::kNegative : 0)];
+      if (value < extremes.min) extremes.min = value;
+      if (value > extremes.max) extremes.max = value;
+    }
+    for (const CountBins count : bin_counters()) {
+      std::vector<uint64_t> counters(BinLayout::kCounters);
+      const Extremes found = count(values, per_width, counters.data());
+      CHECK(found.min == extremes.min);
+      CHECK(found.max == extremes.max);
+      for (size_t lane = 1; lane < BinLayout::kLanes; ++lane)
+        counters[BinLayout::kZeros] +=
+            std::exchange(counters[BinLayout::kZeros + lane], 0);
+      CHECK(counters == expected);
+    }
   }
 }
 
