@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <future>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "calibration/latency/batch_stream.h"
 #include "calibration/latency/session.h"
 #include "passes/base/error.h"
+#include "passes/base/jobs.h"
 #include "passes/base/text.h"
 
 namespace lathe::accuracy {
@@ -54,24 +57,33 @@ const ir::Tensor* token_ids(const Batch& batch) {
   return batch.inputs.size() == 1 ? &batch.inputs[0].second : nullptr;
 }
 
+std::unique_ptr<Session> open_model(const ir::Model& model) {
+  latency::SessionOptions options;
+  options.threads = 1;
+  options.spin = false;
+  return Session::open(model, options);
+}
+
+// A session of `model` that is fed what `reference` is: a Session's inputs or a
+// model.
+template <class Fed>
+std::unique_ptr<Session> open_aligned(const Fed& reference,
+                                      const ir::Model& model) {
+  const std::optional<ir::Model> aligned = align_inputs(reference, model);
+  return open_model(aligned ? *aligned : model);
+}
+
 // Runs the model over the data beside `reference` (may be null).
-Accuracy score_model(const ir::Model& model, Reference* reference,
+Accuracy score_model(const Session& session, Reference* reference,
                      BatchSource& data, const EvaluateOptions& options,
                      ProgressSink& progress, const CancelToken* cancel) {
-  latency::SessionOptions session_options;
-  session_options.threads = 1;
-  session_options.spin = false;
-  std::optional<ir::Model> aligned;
-  if (reference) aligned = align_inputs(reference->session().inputs(), model);
-  const std::unique_ptr<Session> session =
-      Session::open(aligned ? *aligned : model, session_options);
-  std::vector<std::string> names = output_names(*session);
+  const std::vector<std::string> names = output_names(session);
 
   latency::StreamOptions stream;
   stream.task = "evaluate";
   stream.samples = options.samples;
   stream.jobs = options.jobs;
-  stream.batch_size = latency::session_batch_size(*session);
+  stream.batch_size = latency::session_batch_size(session);
   std::vector<size_t> match;
   if (reference) {
     match = match_outputs(names, output_names(reference->session()));
@@ -85,28 +97,25 @@ Accuracy score_model(const ir::Model& model, Reference* reference,
     std::vector<ir::Tensor> reference;
   };
   std::vector<Slot> slots(latency::stream_slots(stream));
-  size_t folded = 0;  // batches; only changes while no work runs
   Totals totals(names, reference != nullptr);
 
-  auto work = [&](size_t slot, const Batch& batch) {
-    std::vector<ir::Tensor> outputs = session->run(batch.inputs);
+  auto work = [&](size_t index, const Batch& batch) {
+    std::vector<ir::Tensor> outputs = session.run(batch.inputs);
     std::vector<ir::Tensor> theirs, matched;
     if (reference) {
-      theirs = reference->outputs(folded + slot, batch);
-      for (size_t index : match) matched.push_back(theirs[index]);
+      theirs = reference->outputs(index, batch);
+      for (const size_t i : match) matched.push_back(theirs[i]);
     }
-    slots[slot].scores =
+    Slot& slot = slots[index % slots.size()];
+    slot.scores =
         score_batch({names, outputs, matched, batch.labels, stream.batch_size,
                      batch.samples, token_ids(batch)});
-    slots[slot].reference = std::move(theirs);
+    slot.reference = std::move(theirs);
   };
-  auto fold = [&](size_t slot, const Batch&) {
-    for (const SampleScore& score : slots[slot].scores) totals.add(score);
-    // `folded` counts on while the wave is folded; the next wave's work starts
-    // after it.
-    if (reference) reference->keep(folded, slots[slot].reference);
-    slots[slot] = {};
-    ++folded;
+  auto fold = [&](size_t index, const Batch&) {
+    const Slot slot = std::exchange(slots[index % slots.size()], {});
+    for (const SampleScore& score : slot.scores) totals.add(score);
+    if (reference) reference->keep(index, slot.reference);
   };
   latency::stream_batches(data, stream, progress, cancel, work, fold);
   return totals.result();
@@ -124,7 +133,8 @@ class RuntimeEvaluator final : public Evaluator {
         cancel_(cancel) {}
 
   Accuracy evaluate(const ir::Model& model) override {
-    return score_model(model, &reference_, data_, options_, progress_, cancel_);
+    return score_model(*open_aligned(reference_.session().inputs(), model),
+                       &reference_, data_, options_, progress_, cancel_);
   }
 
  private:
@@ -141,9 +151,14 @@ Accuracy evaluate(const ir::Model& model, const ir::Model* reference,
                   BatchSource& data, const EvaluateOptions& options,
                   ProgressSink& progress, const CancelToken* cancel) {
   if (!reference)
-    return score_model(model, nullptr, data, options, progress, cancel);
+    return score_model(*open_model(model), nullptr, data, options, progress,
+                       cancel);
+  std::future<std::unique_ptr<Session>> session =
+      std::async(effective_jobs(options.jobs) > 1 ? std::launch::async
+                                                  : std::launch::deferred,
+                 [&] { return open_aligned(*reference, model); });
   Reference bound(*reference, /*max_kept_bytes=*/0, options.quick_reference);
-  return score_model(model, &bound, data, options, progress, cancel);
+  return score_model(*session.get(), &bound, data, options, progress, cancel);
 }
 
 std::unique_ptr<Evaluator> make_evaluator(const ir::Model& reference,

@@ -144,7 +144,7 @@ class LayerRun {
     stream.batch_size = batch_size_;
     std::vector<std::vector<LayerStats>> slots(latency::stream_slots(stream));
 
-    auto work = [&](size_t slot, const Batch& batch) {
+    auto work = [&](size_t index, const Batch& batch) {
       std::vector<ir::Tensor> results(group.size());
       for (size_t i = 0; i < group.size(); ++i)
         if (const ir::Tensor* input = batch.find(layers_[group[i]].value))
@@ -162,12 +162,13 @@ class LayerRun {
                                 batch_size_, batch.samples);
             results[i] = {};
           });
-      slots[slot] = std::move(measured);
+      slots[index % slots.size()] = std::move(measured);
     };
-    auto fold = [&](size_t slot, const Batch&) {
+    auto fold = [&](size_t index, const Batch&) {
+      const std::vector<LayerStats> measured =
+          std::exchange(slots[index % slots.size()], {});
       for (size_t i = 0; i < group.size(); ++i)
-        stats_[group[i]].merge(slots[slot][i]);
-      slots[slot].clear();
+        stats_[group[i]].merge(measured[i]);
     };
     latency::stream_batches(data_, stream, progress_, cancel_, work, fold);
   }

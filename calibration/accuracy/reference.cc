@@ -21,11 +21,15 @@ Reference::Reference(const ir::Model& model, uint64_t max_kept_bytes,
 
 std::vector<ir::Tensor> Reference::outputs(size_t index,
                                            const Batch& batch) const {
-  if (index < kept_.size()) return kept_[index];
+  {
+    std::lock_guard lock(mutex_);
+    if (index < kept_.size()) return kept_[index];
+  }
   return session_->run(batch.inputs);
 }
 
 void Reference::begin(int64_t batch_size) {
+  std::lock_guard lock(mutex_);
   if (batch_size == kept_batch_size_) return;
   kept_.clear();
   kept_bytes_ = 0;
@@ -34,6 +38,7 @@ void Reference::begin(int64_t batch_size) {
 }
 
 void Reference::keep(size_t index, const std::vector<ir::Tensor>& outputs) {
+  std::lock_guard lock(mutex_);
   if (too_large_ || index != kept_.size()) return;
   for (const ir::Tensor& output : outputs) {
     kept_bytes_ += output.size_bytes();
@@ -48,6 +53,11 @@ void Reference::keep(size_t index, const std::vector<ir::Tensor>& outputs) {
     return;
   }
   kept_.push_back(outputs);
+}
+
+size_t Reference::kept() const {
+  std::lock_guard lock(mutex_);
+  return kept_.size();
 }
 
 }  // namespace lathe::accuracy

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -28,14 +29,16 @@ class Reference {
   // Starts a pass over the data; batches of another size are not the ones that
   // were kept.
   void begin(int64_t batch_size);
-  // Keeps a batch's outputs, called in order during the first pass.
+  // Keeps a batch's outputs, called in order during the first pass, beside
+  // outputs().
   void keep(size_t index, const std::vector<ir::Tensor>& outputs);
   // How many batches are kept.
-  size_t kept() const { return kept_.size(); }
+  size_t kept() const;
 
  private:
   std::unique_ptr<latency::Session> session_;
   uint64_t max_kept_bytes_;
+  mutable std::mutex mutex_;  // of what follows
   std::vector<std::vector<ir::Tensor>> kept_;
   uint64_t kept_bytes_ = 0;
   int64_t kept_batch_size_ = 0;

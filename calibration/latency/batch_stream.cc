@@ -2,17 +2,19 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "passes/base/error.h"
+#include "passes/base/in_order.h"
 #include "passes/base/jobs.h"
 
 namespace lathe::latency {
 namespace {
 
-// Batches a job between two synchronizations: enough that jobs of unequal
-// length do not wait long for each other.
-constexpr size_t kBatchesPerJob = 16;
+// Enough that a batch that takes longer than others keeps no job waiting.
+constexpr size_t kBatchesPerJob = 4;
 
 // `tensor` holds `have` samples along its first dimension; the result holds
 // `want`: cut, or the last one repeated.
@@ -92,37 +94,34 @@ void stream_batches(BatchSource& data, const StreamOptions& options,
   ReadOptions read;
   read.batch_size = std::max(options.batch_size, int64_t{1});
   std::unique_ptr<BatchReader> reader = data.read(read);
-  int jobs = effective_jobs(options.jobs);
-  std::vector<Batch> wave;
-  wave.reserve(stream_slots(options));
+  std::vector<Batch> slots(stream_slots(options));
   progress.begin(options.task, static_cast<uint64_t>(left));
-  for (bool more = true; more;) {
-    wave.clear();
-    while (left > 0 && wave.size() < stream_slots(options)) {
-      if (cancel) cancel->check();
-      std::optional<Batch> batch = reader->next();
-      if (!batch) break;
-      if (is_whole(*batch, read.batch_size)) {
-        batch->samples = read.batch_size;
-        --left;
-      } else {
-        fit_batch(*batch, std::min(batch->samples, left), read.batch_size);
-        left -= batch->samples;
-      }
-      wave.push_back(std::move(*batch));
+  const auto next = [&](size_t i) {
+    if (left <= 0) return false;
+    if (cancel) cancel->check();
+    std::optional<Batch> batch = reader->next();
+    if (!batch) return false;
+    if (is_whole(*batch, read.batch_size)) {
+      batch->samples = read.batch_size;
+      --left;
+    } else {
+      fit_batch(*batch, std::min(batch->samples, left), read.batch_size);
+      left -= batch->samples;
     }
-    more = left > 0 && wave.size() == stream_slots(options);
-    parallel_for(wave.size(), jobs, [&](size_t i) {
-      if (cancel) cancel->check();
-      work(i, wave[i]);
-    });
-    uint64_t done = 0;
-    for (size_t i = 0; i < wave.size(); ++i) {
-      fold(i, wave[i]);
-      done += static_cast<uint64_t>(wave[i].samples);
-    }
-    progress.advance(done);
-  }
+    slots[i % slots.size()] = std::move(*batch);
+    return true;
+  };
+  for_each_in_order(
+      slots.size(), options.jobs, next,
+      [&](size_t i) {
+        if (cancel) cancel->check();
+        work(i, slots[i % slots.size()]);
+      },
+      [&](size_t i) {
+        const Batch batch = std::exchange(slots[i % slots.size()], {});
+        fold(i, batch);
+        progress.advance(static_cast<uint64_t>(batch.samples));
+      });
   progress.end();
 }
 

@@ -22,15 +22,16 @@ struct StreamOptions {
   int jobs = 0;            // batches at work at the same time; 0: all cores
 };
 
-// How many batches are in memory at once, and so the number of slots.
+// How many batches are in memory at once. What belongs to the i-th batch may
+// lie in a slot, i % stream_slots(options), until it is folded.
 size_t stream_slots(const StreamOptions& options);
 
-// Reads `data` once. For each batch `work(slot, batch)` runs on a thread of its
-// own; then, on the calling thread and in the data's order,
-// `fold(slot, batch)`. A slot is used by one batch at a time. A last,
-// incomplete batch is filled up by repeating its last sample, so its tensors
-// hold batch_size samples while batch.samples counts the real ones. Error
-// kInput when the data has no samples.
+// Reads `data` once. For the i-th batch `work(i, batch)` runs beside others;
+// then, one at a time and in the data's order, while others work,
+// `fold(i, batch)`. Both run on any thread. A last, incomplete batch is filled
+// up by repeating its last sample, so its tensors hold batch_size samples while
+// batch.samples counts the real ones. Error kInput when the data has no
+// samples.
 void stream_batches(BatchSource& data, const StreamOptions& options,
                     ProgressSink& progress, const CancelToken* cancel,
                     const std::function<void(size_t, const Batch&)>& work,

@@ -114,7 +114,9 @@ void ValueStream::run_data(const StreamData& data, ProgressSink& progress,
 
   latency::StreamOptions stream = stream_options(data);
   stream.batch_size = latency::session_batch_size(*session);
-  const auto work = [&](size_t slot, const Batch& batch) {
+  const size_t slots = latency::stream_slots(stream);
+  const auto work = [&](size_t index, const Batch& batch) {
+    const size_t slot = index % slots;
     const auto show = [&](size_t i, const ir::Tensor& tensor) {
       with_elements(
           tensor, stream.batch_size, batch.samples,
@@ -128,8 +130,9 @@ void ValueStream::run_data(const StreamData& data, ProgressSink& progress,
                      show(computed_[output], view);
                    });
   };
-  latency::stream_batches(data.source, stream, progress, cancel, work,
-                          [&](size_t slot, const Batch&) { fold(slot); });
+  latency::stream_batches(
+      data.source, stream, progress, cancel, work,
+      [&](size_t index, const Batch&) { fold(index % slots); });
 }
 
 }  // namespace lathe::ranges

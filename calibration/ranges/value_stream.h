@@ -26,10 +26,11 @@ struct StreamData {
 
 // Runs the model with the values as further graph outputs, in one session that
 // all jobs share, and calls `visit(slot, i, elements)` for each batch and each
-// value i, on the batch's own thread, and `fold(slot)` after it, on the calling
-// thread and in the data's order; constants come first, once. A slot belongs to
-// one batch at a time and is below `slots(data)`. Samples that only fill up a
-// fixed batch are left out of values whose first dimension is the batch.
+// value i, one batch on one thread, and `fold(slot)` after it, one call at a
+// time and in the data's order, from any thread; constants come first, once. A
+// slot belongs to one batch at a time and is below `slots(data)`. Samples that
+// only fill up a fixed batch are left out of values whose first dimension is
+// the batch.
 //
 // `values`: distinct names of floating-point values of the top-level graph.
 // Errors: kInput for others, and for data without samples.
