@@ -1,4 +1,5 @@
-// What a student is held to: one row a loss (loss_<name>.cc).
+// What a student is held to: one row a loss (loss_<name>.cc). The table needs
+// no LibTorch; what computes with it is in loss_inputs.h.
 #pragma once
 
 #include <span>
@@ -6,9 +7,13 @@
 #include <string_view>
 #include <vector>
 
-#include "passes/exec/torch.h"
+namespace at {
+class Tensor;
+}
 
 namespace lathe::distill {
+
+struct LossInputs;  // passes/distill/loss_inputs.h
 
 // Where a loss looks.
 enum class LossPlace {
@@ -16,30 +21,29 @@ enum class LossPlace {
   kFeature,  // a pair of values inside (feature_pairs.h)
 };
 
-struct LossInputs {
-  // Of one shape, [N, …], floating; a row's comment says what else. The
-  // teacher's has no gradient.
-  at::Tensor student, teacher;
-  // [N] int64, or [N, C] float where labels are mixed; undefined without.
-  at::Tensor labels;
-};
-
 struct LossSettings {
-  double temperature = 4;  // of kl, dkd and dist
+  double temperature = 4;  // of kl, dkd and dist; above 0
   // dkd: of the target class, of the others. dist: between classes of a sample,
   // between samples of a class.
-  double alpha = 1, beta = 8;
+  double alpha = 1, beta = 1;
 };
 
 struct LossRow {
   const char* name;
   const char* summary;  // for `lathe list losses` and the docs
   LossPlace place;
+  // It looks at labels, and not at the teacher.
   bool needs_labels = false;
-  // The last axis (axis 1 of [N, C, …]) holds scores of classes.
+  // Its axis holds scores of classes, two or more.
   bool needs_classes = false;
-  // A scalar with a gradient: the mean over samples.
-  at::Tensor (*compute)(const LossInputs& inputs, const LossSettings& settings);
+  // The student's axis may be of another size than the teacher's.
+  bool any_channels = false;
+  // There is more than one position beside channels.
+  bool needs_positions = false;
+  LossSettings defaults = {};  // unless the user says otherwise
+  // Called by compute_loss() (loss_inputs.h), which checks the inputs.
+  void (*compute)(const LossInputs& inputs, const LossSettings& settings,
+                  at::Tensor& loss) = nullptr;
 };
 
 std::span<const LossRow> loss_table();

@@ -1,6 +1,7 @@
 // All that the program calls of what is built on LibTorch. Linked into `lathe`
 // in place of it; `lathe-torch` has the real ones.
 #include "passes/distill/demo_teacher.h"
+#include "passes/distill/loss_rows.h"
 #include "passes/exec/gram_matrix.h"
 #include "passes/io/torch/torch_import.h"
 #include "passes/prune/repair.h"
@@ -16,6 +17,41 @@ using cli::NeedsTorch;
 ir::Model distill::train_demo_teacher(BatchSource&, int64_t,
                                       const TeacherOptions&, ProgressSink&,
                                       const CancelToken*) {
+  throw NeedsTorch();
+}
+
+void distill::kl_loss(const LossInputs&, const LossSettings&, at::Tensor&) {
+  throw NeedsTorch();
+}
+
+void distill::dkd_loss(const LossInputs&, const LossSettings&, at::Tensor&) {
+  throw NeedsTorch();
+}
+
+void distill::dist_loss(const LossInputs&, const LossSettings&, at::Tensor&) {
+  throw NeedsTorch();
+}
+
+void distill::mse_loss(const LossInputs&, const LossSettings&, at::Tensor&) {
+  throw NeedsTorch();
+}
+
+void distill::cosine_loss(const LossInputs&, const LossSettings&, at::Tensor&) {
+  throw NeedsTorch();
+}
+
+void distill::cross_entropy_loss(const LossInputs&, const LossSettings&,
+                                 at::Tensor&) {
+  throw NeedsTorch();
+}
+
+void distill::features_loss(const LossInputs&, const LossSettings&,
+                            at::Tensor&) {
+  throw NeedsTorch();
+}
+
+void distill::attention_loss(const LossInputs&, const LossSettings&,
+                             at::Tensor&) {
   throw NeedsTorch();
 }
 
