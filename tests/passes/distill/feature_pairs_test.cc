@@ -243,9 +243,9 @@ TEST_CASE("channels lie where the layers around have them") {
                 %y = Conv(%c, %k))") == "c1 ");
   CHECK(axes(R"(%a = MatMul(%x, %w) %b = MatMul(%a, %w) %c = Relu(%b)
                 %y = MatMul(%c, %w))") == "c2 ");
-  CHECK(
-      axes(
-          R"(%a = MatMul(%x, %w) %b = MatMul(%a, %w) %t = Transpose(%b) {perm = [0, 2, 1]}
+  CHECK(axes(
+            R"(%a = MatMul(%x, %w) %b = MatMul(%a, %w)
+                %t = Transpose(%b) {perm = [0, 2, 1]}
                 %c = Relu(%t) %y = Conv(%c, %k))") == "c1 ");
 }
 
