@@ -74,6 +74,9 @@ constexpr const char* kQuantizeWeightsOptions = R"({
     "embeddings": {
       "description": "tables that Gather reads as well, in 8 bits; form qdq only",
       "type": "boolean", "default": false},
+    "convolutions": {
+      "description": "weights of Conv as well, one scale an output channel; form qdq only",
+      "type": "boolean", "default": false},
     "min_elements": {
       "description": "layers with fewer weights stay in float",
       "type": "integer", "minimum": 0, "default": 0},
@@ -138,6 +141,7 @@ PassPtr make_quantize_weights(const Json& options) {
   made.search_scale = options.value("search_scale", made.search_scale);
   made.accuracy_level = options.value("accuracy_level", made.accuracy_level);
   made.embeddings = options.value("embeddings", made.embeddings);
+  made.convolutions = options.value("convolutions", made.convolutions);
   made.min_elements = options.value("min_elements", made.min_elements);
   made.exclude_nodes = options.value("exclude_nodes", made.exclude_nodes);
   return quantize::make_quantize_weights(std::move(made));

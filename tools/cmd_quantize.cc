@@ -39,7 +39,7 @@ struct Options {
   std::vector<std::string> exclude_nodes, exclude_operators;
   int64_t weight_bits = 0;  // 0: the default
   bool per_tensor = false, symmetric = false, print = false;
-  bool correct_biases = false;
+  bool correct_biases = false, convolutions = false;
 };
 
 // The observers as flags spell them: "min-max".
@@ -127,6 +127,10 @@ PassOptions pass_options(const Scheme& scheme, const Options& options) {
     made.set("--rounding", "method", options.rounding);
   if (!options.form.empty())
     made.set("--form", "form", replaced(options.form, '-', '_'));
+  if (options.convolutions) {
+    made.set("--convolutions", "convolutions", true);
+    if (options.form.empty()) made.set("--convolutions", "form", "qdq");
+  }
   if (!options.placement.empty())
     made.set("--placement", "placement", options.placement);
   if (!options.max_drop.empty())
@@ -295,6 +299,11 @@ Action setup_quantize(CLI::App& app) {
   add_choice(app, "--form", {"matmul-nbits", "qdq"}, options->form,
              "int4-weights, int8-weights: as MatMulNBits nodes, or as blocks "
              "behind DequantizeLinear (default: matmul-nbits)")
+      ->group("Quantization");
+  add_switch(
+      app, "--convolutions", options->convolutions,
+      "int4-weights, int8-weights: weights of Conv as well, one scale an "
+      "output channel; implies --form qdq")
       ->group("Quantization");
   add_texts(app, "--exclude-node", "NAME", options->exclude_nodes,
             "leave this node in float; can be given again")

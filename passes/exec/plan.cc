@@ -2,42 +2,12 @@
 
 #include <algorithm>
 
-#include "passes/affine.h"
 #include "passes/base/error.h"
 #include "passes/exec/fake_quantize.h"
+#include "passes/exec/quantization_pairs.h"
 
 namespace lathe::exec {
 namespace {
-
-bool same_constant(const ir::Value* a, const ir::Value* b) {
-  if (a == b) return true;
-  return a && b && a->is_constant() && b->is_constant() &&
-         a->tensor().identical(b->tensor());
-}
-
-bool has_codes(ir::DataType type) {
-  const int bits = ir::bits_per_element(type);
-  return ir::is_integer(type) && bits >= 4 && bits <= 16;
-}
-
-// The QuantizeLinear that a DequantizeLinear undoes.
-const ir::Node* undone_quantization(const ir::Node& node) {
-  if (node.op_type != "DequantizeLinear" || !node.input(0)) return nullptr;
-  const ir::Node* quantize = node.input(0)->producer();
-  if (!quantize || quantize->op_type != "QuantizeLinear" ||
-      &quantize->graph() != &node.graph())
-    return nullptr;
-  const bool same = same_constant(node.input(1), quantize->input(1)) &&
-                    same_constant(node.input(2), quantize->input(2)) &&
-                    node.attr_int("axis", 1) == quantize->attr_int("axis", 1);
-  // Blocks, and another type than the scale's, are left to the two kernels.
-  const bool plain = node.attr_int("block_size", 0) == 0 &&
-                     !node.has_attribute("output_dtype") &&
-                     quantize->input(0) &&
-                     ir::is_floating(quantize->input(0)->type.elem) &&
-                     has_codes(node.input(0)->type.elem);
-  return same && plain ? quantize : nullptr;
-}
 
 int64_t version_of(const ir::Model& model, const std::string& domain) {
   auto found = model.opset_imports.find(domain);
@@ -108,15 +78,7 @@ Plan::Source Plan::source(const ir::Value* value) {
 }
 
 void Plan::add_step(const ir::Node& node, const ir::Model& model) {
-  // Its codes are wanted by nobody but those that turn them back.
-  if (node.op_type == "QuantizeLinear" && node.output() &&
-      !node.output()->is_graph_output() && !node.output()->unused() &&
-      std::all_of(node.output()->uses().begin(), node.output()->uses().end(),
-                  [&](const ir::Use& use) {
-                    return use.index == 0 &&
-                           undone_quantization(*use.node) == &node;
-                  }))
-    return;
+  if (is_only_undone(node)) return;
   Step step;
   step.label = node.label();
   if (!add_fake_quantization(node, step)) add_kernel(node, model, step);
@@ -128,15 +90,16 @@ void Plan::add_step(const ir::Node& node, const ir::Model& model) {
 }
 
 bool Plan::add_fake_quantization(const ir::Node& node, Step& step) {
-  const ir::Node* quantize = undone_quantization(node);
-  if (!quantize) return false;
-  const CodeRange codes = code_range(node.input(0)->type.elem);
-  step.inputs = {source(quantize->input(0)), source(node.input(1)),
+  const auto pair = undone_quantization(node);
+  if (!pair) return false;
+  step.inputs = {source(pair->quantize->input(0)), source(node.input(1)),
                  source(node.input(2))};
   step.takes.half = true;
-  const int64_t axis = node.attr_int("axis", 1);
-  step.kernel = [axis, codes](Inputs in, const RunState&) -> Tensors {
-    return {fake_quantize(in[0], in[1], in[2], axis, codes.low, codes.high)};
+  step.kernel = [axis = node.attr_int("axis", 1),
+                 block_size = node.attr_int("block_size", 0),
+                 codes = pair->codes](Inputs in, const RunState&) -> Tensors {
+    return {fake_quantize(in[0], in[1], in[2], axis, codes.low, codes.high,
+                          block_size)};
   };
   return true;
 }

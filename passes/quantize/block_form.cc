@@ -22,6 +22,14 @@
 //
 //   codes        [K, N]; int4 or int8 where symmetric, else uint4 or uint8
 //   scales       [blocks, N]; zero points like the codes, likewise
+//
+// DequantizeLinear along an axis, as blocks of a kernel's four dimensions are
+// no blocks of its weights:
+//
+//   Conv(x, w)          ->  Conv(x, DequantizeLinear(codes, scales[, zero
+//                           points]) {axis = 0})
+//
+//   codes        as w; scales, zero points [output channels]
 #include "passes/quantize/block_form.h"
 
 #include <algorithm>
@@ -174,6 +182,17 @@ BlockWriter::Constants BlockWriter::blocked(const ir::Value& weights,
   return made;
 }
 
+BlockWriter::Constants BlockWriter::channels(const ir::Value& weights,
+                                             const BlockCodes& codes) {
+  Constants made = blocked(weights, codes, /*transposed=*/true);
+  made.codes->set_tensor(
+      made.codes->tensor().reshaped(weights.tensor().dims()));
+  for (ir::Value* one_each : {made.scales, made.zero_points})
+    if (one_each)
+      one_each->set_tensor(one_each->tensor().reshaped({codes.columns}));
+  return made;
+}
+
 void BlockWriter::write_nbits(ir::Node& node, const BlockCodes& codes,
                               const Constants& constants) {
   model_.opset_imports.emplace(kMicrosoft, 1);
@@ -191,9 +210,10 @@ void BlockWriter::write_nbits(ir::Node& node, const BlockCodes& codes,
                   static_cast<int64_t>(options_.accuracy_level));
 }
 
-void BlockWriter::write_dequantize(ir::Node& node, const ir::Value& weights,
+void BlockWriter::write_dequantize(ir::Node& node, const WeightSite& site,
                                    const BlockCodes& codes,
                                    const Constants& constants) {
+  const ir::Value& weights = *site.weights;
   std::vector<ir::Value*> inputs = {constants.codes, constants.scales};
   if (constants.zero_points) inputs.push_back(constants.zero_points);
   const std::string& name = weights.name();
@@ -201,9 +221,9 @@ void BlockWriter::write_dequantize(ir::Node& node, const ir::Value& weights,
                                          {name + "_DequantizeLinear"}, &node);
   dequantize->name = dequantize->output()->name();
   dequantize->set_attr("axis", int64_t{0});
-  dequantize->set_attr("block_size", codes.format.block_size);
+  if (!site.filter) dequantize->set_attr("block_size", codes.format.block_size);
+  dequantize->output()->type = constants.codes->type;
   dequantize->output()->type.elem = ir::DataType::kFloat;
-  dequantize->output()->type.shape = ir::to_shape({codes.depth, codes.columns});
   node.set_input(1, dequantize->output());
 }
 
@@ -230,14 +250,15 @@ void BlockWriter::write(const WeightSite& site, const BlockCodes& codes) {
   const bool nbits = options_.form == WeightOptions::Form::kMatMulNBits;
   Constants& constants = written_[&codes];
   if (!constants.codes)
-    constants = nbits ? packed(*site.weights, codes)
-                      : blocked(*site.weights, codes, site.table);
+    constants = nbits         ? packed(*site.weights, codes)
+                : site.filter ? channels(*site.weights, codes)
+                              : blocked(*site.weights, codes, site.table);
   if (site.table) return write_gather(*site.node, codes, constants);
   ir::Node& node = as_matmul(*site.node);
   if (nbits)
     write_nbits(node, codes, constants);
   else
-    write_dequantize(node, *site.weights, codes, constants);
+    write_dequantize(node, site, codes, constants);
 }
 
 }  // namespace lathe::quantize

@@ -29,13 +29,14 @@ class BlockWriter {
 
   void write_nbits(ir::Node& node, const BlockCodes& codes,
                    const Constants& constants);
-  void write_dequantize(ir::Node& node, const ir::Value& weights,
+  void write_dequantize(ir::Node& node, const WeightSite& site,
                         const BlockCodes& codes, const Constants& constants);
   void write_gather(ir::Node& node, const BlockCodes& codes,
                     const Constants& constants);
   Constants packed(const ir::Value& weights, const BlockCodes& codes);
   Constants blocked(const ir::Value& weights, const BlockCodes& codes,
                     bool transposed);
+  Constants channels(const ir::Value& weights, const BlockCodes& codes);
 
   ir::Model& model_;
   ir::Graph& graph_;

@@ -109,12 +109,14 @@ struct WeightOptions {
   int accuracy_level = 4;
   // Gather tables as well; form kQdq only.
   bool embeddings = false;
+  // Weights of Conv as well, one scale an output channel; form kQdq only.
+  bool convolutions = false;
   int64_t min_elements = 0;                     // smaller weights stay in float
   std::vector<std::string> exclude_nodes = {};  // Node::id()
 };
 
-// Weights of MatMul and Gemm (and tables of Gather) as 4- or 8-bit codes in
-// blocks; activations stay float. Method kGptq needs context.data. Each
+// Weights of MatMul and Gemm (and tables of Gather, and weights of Conv) as 4-
+// or 8-bit codes in blocks; activations stay float. Method kGptq needs context.data. Each
 // compute node left alone has a remark that says why.
 std::unique_ptr<Pass> make_quantize_weights(WeightOptions options);
 

@@ -1,8 +1,9 @@
-// Weight-only quantization: weights of MatMul and Gemm as 4- or 8-bit codes in
-// blocks, activations in float.
+// Weight-only quantization: weights of MatMul, Gemm and Conv as 4- or 8-bit
+// codes, activations in float.
 //
 //   MatMul(x, w)  becomes  MatMulNBits(x, codes, scales)           matmul_nbits
 //                          MatMul(x, DequantizeLinear(codes, …))   qdq
+//   Conv(x, w)             Conv(x, DequantizeLinear(codes, …))     qdq
 //
 // The steps, one file each: weight_sites (which nodes), block_codes (scales and
 // rounding to nearest), gptq and weight_rounding (rounding that looks at
@@ -79,6 +80,8 @@ class QuantizeWeights final : public Pass {
                    ", expected 0 to 4");
     if (options_.embeddings && !qdq())
       throw_option("embeddings are quantized in the form qdq only");
+    if (options_.convolutions && !qdq())
+      throw_option("convolutions are quantized in the form qdq only");
   }
 
   void round(const ir::Model& model, std::vector<WeightMatrix>& matrices,
@@ -127,7 +130,8 @@ class QuantizeWeights final : public Pass {
   static void remark_small(const std::vector<WeightSite>& sites,
                            PassResult& result) {
     const auto small = std::ranges::count_if(sites, [](const WeightSite& site) {
-      return !site.table && site.depth() * site.columns() < kSlowBelow;
+      return !site.table && !site.filter &&
+             site.depth() * site.columns() < kSlowBelow;
     });
     if (small == 0) return;
     result.remarks.push_back(

@@ -14,6 +14,12 @@ namespace {
 
 using Reason = std::optional<std::string>;
 
+Reason check_filter(const ir::Node& node, const WeightOptions& options) {
+  if (!options.convolutions)
+    return "convolutions stay in float unless the option 'convolutions' is set";
+  return constant_refusal(node.input(1), "weights");
+}
+
 Reason check_matrix(const ir::Value* value, const char* what) {
   if (Reason reason = constant_refusal(value, what)) return reason;
   if (value->tensor().rank() != 2)
@@ -67,10 +73,11 @@ Reason check(const ir::Node& node, const WeightOptions& options) {
   if (std::ranges::count(options.exclude_nodes, node.id()))
     return "exclude_nodes names it";
   if (node.is("Gather")) return check_gather(node, options);
+  if (node.is("Conv")) return check_filter(node, options);
   if (node.is("MatMul") || node.is("Gemm")) return check_product(node);
   return fmt::format(
-      "only the weights of MatMul and Gemm are quantized, not "
-      "those of {}",
+      "only the weights of MatMul, Gemm and Conv are quantized, not those of "
+      "{}",
       node.op_type);
 }
 
@@ -91,6 +98,9 @@ WeightSites find_weight_sites(const ir::Model& model,
     else if (table)
       found.sites.push_back({node, node->input(0), /*transposed=*/true,
                              /*table=*/true});
+    else if (node->is("Conv"))
+      found.sites.push_back({node, node->input(1), /*transposed=*/true,
+                             /*table=*/false, /*filter=*/true});
     else
       found.sites.push_back({node, node->input(1),
                              node->is("Gemm") && node->attr_int("transB", 0)});

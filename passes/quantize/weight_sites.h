@@ -9,15 +9,19 @@
 
 namespace lathe::quantize {
 
-// y = x W for MatMul and Gemm; rows of W for Gather.
+// y = x W for MatMul and Gemm; rows of W for Gather; for Conv W is [columns,
+// depth] with depth the weights of one output channel.
 struct WeightSite {
   ir::Node* node = nullptr;
   ir::Value* weights = nullptr;
-  // The weights are stored as [columns, depth]: Gemm with transB, Gather.
+  // The weights are stored as [columns, depth]: Gemm with transB, Gather, Conv.
   bool transposed = false;
-  bool table = false;  // a Gather
+  bool table = false;   // a Gather
+  bool filter = false;  // a Conv
 
-  int64_t depth() const { return weights->tensor().dims()[transposed ? 1 : 0]; }
+  int64_t depth() const {
+    return columns() == 0 ? 0 : weights->tensor().size() / columns();
+  }
   int64_t columns() const {
     return weights->tensor().dims()[transposed ? 0 : 1];
   }

@@ -189,6 +189,11 @@ TEST_CASE("quantize weights as it is told to") {
   CHECK(options["form"] == "qdq");
   CHECK(options["method"] == "gptq");
   CHECK(bench.json({"inspect", "q.onnx"})["nodes"]["DequantizeLinear"] == 1);
+  const Json filters =
+      bench.json({"quantize", "m.onnx", "--scheme", "int4-weights",
+                  "--convolutions", "--rounding", "rtn", "-o", "q.onnx"});
+  CHECK(filters["stages"].back()["options"]["convolutions"] == true);
+  CHECK(filters["stages"].back()["options"]["form"] == "qdq");
   const auto wrong = bench.run({"quantize", "m.onnx", "--scheme", "fp16",
                                 "--block-size", "64", "-o", "q.onnx"});
   CHECK(wrong.code == 2);

@@ -156,5 +156,100 @@ TEST_CASE("fake_quantize: a scale's gradient has its shape") {
   CHECK_FALSE(x.grad().defined());
 }
 
+// The initializers %w and %s of the graph are parameters.
+struct Trained {
+  explicit Trained(const std::string& body, int64_t opset = 21) {
+    exec::CompileOptions options;
+    options.trainable = [](const ir::Value& value) {
+      return value.name() == "w" || value.name() == "s";
+    };
+    const auto program =
+        exec::Program::compile(exec_model(body + " output %y", opset), options);
+    result = program->run({})[0];
+    // Weighted, so that elements count differently.
+    at::Tensor weights = at::arange(1, result.numel() + 1, at::kFloat);
+    (result * weights.reshape(result.sizes())).sum().backward();
+    for (const auto& [name, tensor] : program->parameters())
+      (name == "w" ? w : s) = tensor;
+  }
+  at::Tensor result, w, s;
+};
+
+// Values and gradients are those of fake_quantize.
+void trains_as_fake_quantize(const Trained& found, const at::Tensor& zero,
+                             int64_t axis, double low, double high,
+                             int64_t block_size = 0) {
+  at::Tensor w = found.w.detach().clone().set_requires_grad(true);
+  at::Tensor s = found.s.detach().clone().set_requires_grad(true);
+  const at::Tensor y =
+      exec::fake_quantize(w, s, zero, axis, low, high, block_size);
+  CHECK(found.result.equal(y));
+  (y * at::arange(1, y.numel() + 1, at::kFloat).reshape(y.sizes()))
+      .sum()
+      .backward();
+  REQUIRE(found.w.grad().defined());
+  REQUIRE(found.s.grad().defined());
+  CHECK(found.w.grad().equal(w.grad()));
+  CHECK(found.s.grad().equal(s.grad()));
+  // Some are inside the range, some are not.
+  CHECK((w.grad() == 0).any().item<bool>());
+  CHECK((w.grad() != 0).any().item<bool>());
+  CHECK((s.grad() != 0).any().item<bool>());
+}
+
+constexpr const char* kTrainedWeights =
+    "init %w = float[2,4] {0.3, -0.8, 1.26, 0.11, -0.42, 0.07, 2.0, -1.6} ";
+
+TEST_CASE("exec: Q and DQ train through one scale a channel") {
+  const std::string text = std::string(kTrainedWeights) +
+                           "init %s = float[2] {0.1, 0.2} "
+                           "init %z = int4[2] {0, 0} "
+                           "%q = QuantizeLinear(%w, %s, %z) {axis = 0} "
+                           "%y = DequantizeLinear(%q, %s, %z) {axis = 0}";
+  trains_as_fake_quantize(Trained(text), {}, 0, -8, 7);
+}
+
+TEST_CASE("exec: Q and DQ train through one scale a block") {
+  const std::string text =
+      std::string(kTrainedWeights) +
+      "init %s = float[2,2] {0.1, -0.12, 0.04, 0.2} "
+      "init %z = uint4[2,2] {8, 7, 8, 9} "
+      "%q = QuantizeLinear(%w, %s, %z) {axis = 1, block_size = 2} "
+      "%y = DequantizeLinear(%q, %s, %z) {axis = 1, block_size = 2}";
+  const at::Tensor zero =
+      at::tensor(std::vector<int64_t>{8, 7, 8, 9}).reshape({2, 2});
+  trains_as_fake_quantize(Trained(text), zero, 1, 0, 15, 2);
+}
+
+TEST_CASE("exec: Q and DQ train through a Clip of the codes") {
+  const std::string text = std::string(kTrainedWeights) +
+                           "init %s = float[] {0.05} init %z = int8[] {0} "
+                           "init %lo = int8[] {-7} init %hi = int8[] {9} "
+                           "%q = QuantizeLinear(%w, %s, %z) "
+                           "%c = Clip(%q, %lo, %hi) "
+                           "%y = DequantizeLinear(%c, %s, %z)";
+  trains_as_fake_quantize(Trained(text, 17), {}, 1, -7, 9);
+  // A bound alone.
+  const std::string low = std::string(kTrainedWeights) +
+                          "init %s = float[] {0.01} init %z = int8[] {0} "
+                          "init %lo = int8[] {-7} "
+                          "%q = QuantizeLinear(%w, %s, %z) "
+                          "%c = Clip(%q, %lo) "
+                          "%y = DequantizeLinear(%c, %s, %z)";
+  trains_as_fake_quantize(Trained(low, 17), {}, 1, -7, 127);
+}
+
+TEST_CASE("exec: codes that something else reads are computed") {
+  const auto out = run_program(
+      "input %x: float[2] init %s = float[] {0.5} init %z = int8[] {0} "
+      "init %hi = int8[] {3} %q = QuantizeLinear(%x, %s, %z) "
+      "%c = Clip(%q, _, %hi) %y = DequantizeLinear(%c, %s, %z) "
+      "output %y output %q output %c",
+      {at::tensor(std::vector<float>{-1, 9})});
+  CHECK(out[0].equal(at::tensor(std::vector<float>{-1, 1.5f})));
+  CHECK(out[1].equal(at::tensor(std::vector<int8_t>{-2, 18})));
+  CHECK(out[2].equal(at::tensor(std::vector<int8_t>{-2, 3})));
+}
+
 }  // namespace
 }  // namespace lathe::test

@@ -53,6 +53,9 @@ TEST_CASE("quantize_weights: options that no kernel takes") {
   CHECK(usage_error({.embeddings = true}) ==
         "usage: quantize_weights: embeddings are quantized in the form qdq "
         "only");
+  CHECK(usage_error({.convolutions = true}) ==
+        "usage: quantize_weights: convolutions are quantized in the form qdq "
+        "only");
   CHECK(usage_error({.method = Method::kGptq}) ==
         "usage: quantize_weights: GPTQ needs samples, but none are given (give "
         "data, or the method rtn)");
@@ -201,6 +204,64 @@ TEST_CASE("quantize_weights: nothing to quantize, nothing raised") {
       {.form = WeightOptions::Form::kQdq, .method = Method::kRtn});
   CHECK(outcome.result.changes == 0);
   CHECK(outcome.model.opset() == 17);
+}
+
+constexpr const char* kConvolutions = R"(opset 17 graph {
+  input %x: float[1,2,4,4]
+  init %w = float[2,2,1,2] {0.7, -1.4, 0.2, 0, 0.35, 0.1, -0.8, 0.3}
+  init %u = float[2,1,1,1] {1, 2}
+  init %b = float[2] {1, 2}
+  %c = Conv(%x, %w, %b) @conv
+  %y = Conv(%c, %u) {group = 2} @groups
+  output %y
+})";
+
+TEST_CASE("quantize_weights: convolutions have one scale an output channel") {
+  const Outcome outcome =
+      quantize_weights(kConvolutions, {.symmetric = false,
+                                       .form = WeightOptions::Form::kQdq,
+                                       .method = Method::kRtn,
+                                       .search_scale = false,
+                                       .convolutions = true});
+  CHECK(outcome.result.changes > 0);
+  CHECK(outcome.result.remarks.empty());
+  CHECK(outcome.model.opset() == 21);
+  CHECK(outcome.model.graph->find("w") == nullptr);
+  const ir::Node* dequantize = outcome.node("w_DequantizeLinear");
+  REQUIRE(dequantize);
+  CHECK(dequantize->attr_int("axis", 1) == 0);
+  CHECK_FALSE(dequantize->has_attribute("block_size"));
+  const ir::Tensor& codes = dequantize->input(0)->tensor();
+  CHECK(codes.type() == ir::DataType::kUint4);
+  CHECK(codes.dims() == std::vector<int64_t>{2, 2, 1, 2});
+  // (0.7 + 1.4) / 15 and (0.35 + 0.8) / 15
+  CHECK(codes.to_int64s() ==
+        std::vector<int64_t>{15, 0, 11, 10, 15, 11, 0, 14});
+  const ir::Tensor& scales = dequantize->input(1)->tensor();
+  CHECK(scales.dims() == std::vector<int64_t>{2});
+  CHECK(scales.to_floats()[0] == doctest::Approx(0.14));
+  CHECK(scales.to_floats()[1] == doctest::Approx(1.15 / 15));
+  CHECK(dequantize->input(2)->tensor().to_int64s() ==
+        std::vector<int64_t>{10, 10});
+  CHECK(outcome.node("conv")->input(2)->name() == "b");
+}
+
+TEST_CASE("quantize_weights: GPTQ leaves grouped convolutions to rounding") {
+  ir::Model model = ir::parse_text(kConvolutions);
+  NoiseSource noise(model, 2);
+  PassContext context;
+  context.data = &noise;
+  const PassResult result =
+      make_quantize_weights({.form = WeightOptions::Form::kQdq,
+                             .method = Method::kGptq,
+                             .convolutions = true})
+          ->run(model, context);
+  CHECK(result.remarks ==
+        std::vector<Remark>{{"groups",
+                             "GPTQ takes no convolution in groups, so its "
+                             "weights are rounded to nearest"}});
+  CHECK(model.graph->find("w_quantized") != nullptr);
+  CHECK(model.graph->find("c_unfolded") == nullptr);
 }
 
 TEST_CASE("quantize_weights: the least number of weights") {

@@ -108,6 +108,41 @@ TEST_CASE("quantize_weights: the runtime multiplies by what the codes say") {
   }
 }
 
+TEST_CASE("quantize_weights: convolutions compute with what the codes say") {
+  const char* kWindows[] = {"", "{strides = [2, 1], pads = [1, 0, 1, 2]}",
+                            "{auto_pad = \"SAME_UPPER\", dilations = [2, 2]}"};
+  for (const char* window : kWindows) {
+    ir::Model model = ir::parse_text(
+        "opset 17 graph { input %x: float[2,3,9,8] input %w: float[5,3,3,3] "
+        "input %wb: float[5] %y = Conv(%x, %w, %wb) " +
+        std::string(window) + " @conv output %y }");
+    draw_weights(model);
+    ir::infer_shapes(model);
+    NoiseSource noise(model, 8);
+    for (const int bits : {4, 8})
+      for (const bool symmetric : {true, false}) {
+        CAPTURE(window);
+        CAPTURE(bits);
+        CAPTURE(symmetric);
+        WeightOptions options{.bits = bits,
+                              .symmetric = symmetric,
+                              .form = Form::kQdq,
+                              .method = Method::kRtn,
+                              .convolutions = true};
+        const ir::Model codes = quantized(model, options);
+        options.block_size = 32;  // more than the 27 weights of a channel
+        const ir::Model rounded =
+            with_rounded_weights(model, options, 27, 5, /*transposed=*/true);
+        CHECK(compare(rounded, codes, {noise.inputs(0)}).sqnr_db > 100);
+        const double nearest = compare(model, codes, {noise.inputs(0)}).sqnr_db;
+        CHECK(nearest > (bits == 4 ? 14 : 36));
+        options.method = Method::kGptq;
+        const ir::Model better = quantized(model, options, &noise);
+        CHECK(compare(model, better, {noise.inputs(0)}).sqnr_db > nearest + 3);
+      }
+  }
+}
+
 TEST_CASE("quantize_weights: gathered tables are what the codes say") {
   ir::Model model = ir::parse_text(R"(opset 17 graph {
     input %i: int64[2,3] input %w: float[50,40]
