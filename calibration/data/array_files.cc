@@ -51,7 +51,7 @@ class Arrays : public SampleSet {
                        index);
   }
 
-  Sample load(int64_t index, std::optional<uint64_t>) const override {
+  Sample load(int64_t index, const std::optional<Variation>&) const override {
     Sample sample;
     for (const Column& column : columns_)
       sample.inputs.emplace_back(column.input.name, load(column, index));

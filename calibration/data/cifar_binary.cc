@@ -41,7 +41,9 @@ class CifarBinary : public SampleSet {
     return fmt::format("{}: record {}", part->blob.name(), record);
   }
 
-  Sample load(int64_t index, std::optional<uint64_t> augment) const override {
+  bool has_images() const override { return true; }
+  Sample load(int64_t index,
+              const std::optional<Variation>& variation) const override {
     const auto [part, record] = find(index);
     const uint64_t bytes = part->label_bytes + kPixels;
     const std::string data =
@@ -53,9 +55,9 @@ class CifarBinary : public SampleSet {
       for (size_t c = 0; c < 3; ++c)
         pixels[3 * i + c] = planes[c * kPixels / 3 + i];
     Sample sample;
-    sample.inputs.emplace_back(
-        transform_.input().name,
-        transform_.from_pixels(pixels, kSide, kSide, 3, name(index), augment));
+    sample.inputs.emplace_back(transform_.input().name,
+                               transform_.from_pixels(pixels, kSide, kSide, 3,
+                                                      name(index), variation));
     sample.label = planes[-1];
     return sample;
   }

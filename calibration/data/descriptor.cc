@@ -83,6 +83,12 @@ constexpr const char* kSchema = R"json({{
                      "type": "boolean", "default": false}},
             "shift": {{"description": "By up to so many pixels each way",
                       "type": "integer", "minimum": 0, "maximum": 1024,
+                      "default": 0}},
+            "crop": {{"description": "A region of at least this share of the area, resized",
+                     "type": "number", "exclusiveMinimum": 0, "maximum": 1,
+                     "default": 1}},
+            "erase": {{"description": "Probability that a rectangle becomes zeros",
+                      "type": "number", "minimum": 0, "maximum": 1,
                       "default": 0}}
           }}
         }}
@@ -217,8 +223,10 @@ void read_image(const Json& image, ImageOptions& result) {
   take(image, "mean", result.mean);
   take(image, "std", result.std);
   if (const auto augment = image.find("augment"); augment != image.end()) {
-    take(*augment, "flip", result.augment_flip);
-    take(*augment, "shift", result.augment_shift);
+    take(*augment, "flip", result.augment.flip);
+    take(*augment, "shift", result.augment.shift);
+    take(*augment, "crop", result.augment.crop);
+    take(*augment, "erase", result.augment.erase);
   }
 }
 

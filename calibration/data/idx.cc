@@ -85,7 +85,9 @@ class IdxImages : public SampleSet {
   std::string name(int64_t index) const override {
     return fmt::format("{}: image {}", images_.blob.name(), index);
   }
-  Sample load(int64_t index, std::optional<uint64_t> augment) const override {
+  bool has_images() const override { return true; }
+  Sample load(int64_t index,
+              const std::optional<Variation>& variation) const override {
     const int64_t height = images_.dims[1], width = images_.dims[2];
     const auto bytes = static_cast<uint64_t>(height * width * channels_);
     const std::string pixels = images_.blob.read(
@@ -95,7 +97,7 @@ class IdxImages : public SampleSet {
         transform_.input().name,
         transform_.from_pixels(
             {reinterpret_cast<const uint8_t*>(pixels.data()), pixels.size()},
-            height, width, channels_, name(index), augment));
+            height, width, channels_, name(index), variation));
     if (has_labels())
       sample.label = static_cast<uint8_t>(labels_[static_cast<size_t>(index)]);
     return sample;

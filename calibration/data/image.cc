@@ -12,8 +12,8 @@
 #include <opencv2/imgproc.hpp>
 
 #include "calibration/data/file_set.h"
+#include "calibration/data/image_variation.h"
 #include "passes/base/error.h"
-#include "passes/base/random.h"
 
 namespace lathe::data {
 namespace {
@@ -80,9 +80,13 @@ struct ImageTransform::Impl {
 
   // `image`: 8 bits, 3 channels blue green red, or 1.
   ir::Tensor finish(cv::Mat image, const std::string& name,
-                    std::optional<uint64_t> augment_seed) const;
-  cv::Mat resized(const cv::Mat& image, const std::string& name) const;
-  cv::Mat augmented(const cv::Mat& image, uint64_t seed) const;
+                    const std::optional<Variation>& variation) const;
+  struct Sizes {
+    cv::Size resized, result;
+  };
+  Sizes sizes(const cv::Size& image, const std::string& name) const;
+  cv::Mat resized(const cv::Mat& image, const Sizes& sizes) const;
+  void erase(const Region& region, const cv::Size& size, std::byte* out) const;
   template <class T>
   void fill(const cv::Mat& image, std::byte* out) const;
 };
@@ -149,16 +153,16 @@ ImageTransform::ImageTransform(ImageOptions options, ModelInput input,
   impl_ = std::move(impl);
 }
 
-cv::Mat ImageTransform::Impl::resized(const cv::Mat& image,
-                                      const std::string& name) const {
-  cv::Size size = image.size();
+ImageTransform::Impl::Sizes ImageTransform::Impl::sizes(
+    const cv::Size& image, const std::string& name) const {
+  cv::Size size = image;
   if (options.resize) {
     size = cv::Size(static_cast<int>((*options.resize)[1]),
                     static_cast<int>((*options.resize)[0]));
   } else if (options.resize_short) {
     // The long side keeps the ratio, rounded down.
     const int64_t side = *options.resize_short;
-    const int64_t width = image.cols, height = image.rows;
+    const int64_t width = image.width, height = image.height;
     const int64_t less = std::min(width, height);
     const int64_t more = std::max(width, height) * side / less;
     if (side * more > kMaxImagePixels)
@@ -169,44 +173,39 @@ cv::Mat ImageTransform::Impl::resized(const cv::Mat& image,
                ? cv::Size(static_cast<int>(side), static_cast<int>(more))
                : cv::Size(static_cast<int>(more), static_cast<int>(side));
   }
-  cv::Mat result = image;
-  if (size != image.size())
-    cv::resize(image, result, size, 0, 0,
-               interpolation_flag(options.interpolation));
-  if (!options.crop) return result;
+  if (!options.crop) return {size, size};
   const auto [height, width] = *options.crop;
-  if (height > result.rows || width > result.cols)
+  if (height > size.height || width > size.width)
     throw_input(name,
                 fmt::format("is {}x{} (height x width) before the crop "
                             "to {}x{}",
-                            result.rows, result.cols, height, width),
+                            size.height, size.width, height, width),
                 "set image.resize_short to at least the crop's size");
-  return result(cv::Rect(static_cast<int>((result.cols - width) / 2),
-                         static_cast<int>((result.rows - height) / 2),
-                         static_cast<int>(width), static_cast<int>(height)));
+  return {size, cv::Size(static_cast<int>(width), static_cast<int>(height))};
 }
 
-cv::Mat ImageTransform::Impl::augmented(const cv::Mat& image,
-                                        uint64_t seed) const {
-  Random random(seed);
-  cv::Mat result = image;
-  if (options.augment_flip && random.below(2) == 1) {
-    result = cv::Mat();  // the caller's pixels stay as they are
-    cv::flip(image, result, /*around the vertical axis*/ 1);
-  }
-  if (options.augment_shift > 0) {
-    const int most = static_cast<int>(options.augment_shift);
-    const auto offset = [&] {
-      return static_cast<int>(
-          random.below(2 * static_cast<uint64_t>(most) + 1));
-    };
-    const int x = offset(), y = offset();
-    cv::Mat wide;
-    cv::copyMakeBorder(result, wide, most, most, most, most,
-                       cv::BORDER_CONSTANT);
-    result = wide(cv::Rect(x, y, image.cols, image.rows));
-  }
-  return result;
+cv::Mat ImageTransform::Impl::resized(const cv::Mat& image,
+                                      const Sizes& sizes) const {
+  cv::Mat all = image;
+  if (sizes.resized != image.size())
+    cv::resize(image, all, sizes.resized, 0, 0,
+               interpolation_flag(options.interpolation));
+  const cv::Point corner((all.cols - sizes.result.width) / 2,
+                         (all.rows - sizes.result.height) / 2);
+  return all(cv::Rect(corner, sizes.result));
+}
+
+// All zero bits are zero in every type that holds pixels.
+void ImageTransform::Impl::erase(const Region& region, const cv::Size& size,
+                                 std::byte* out) const {
+  const bool planes = options.layout == "nchw";
+  const int64_t pixel =
+      static_cast<int64_t>(element_bytes) * (planes ? 1 : channels);
+  const int64_t row = size.width * pixel;
+  for (int64_t plane = 0; plane < (planes ? channels : 1); ++plane)
+    for (int64_t y = region.y; y < region.y + region.height; ++y)
+      std::memset(out + (plane * size.height + y) * row + region.x * pixel, 0,
+                  static_cast<size_t>(region.width * pixel));
 }
 
 template <class T>
@@ -232,13 +231,21 @@ void ImageTransform::Impl::fill(const cv::Mat& image, std::byte* out) const {
 
 ir::Tensor ImageTransform::Impl::finish(
     cv::Mat image, const std::string& name,
-    std::optional<uint64_t> augment_seed) const {
+    const std::optional<Variation>& variation) const {
   if (channels == 1 && image.channels() == 3)
     cv::cvtColor(image, image, cv::COLOR_BGR2GRAY);
   else if (channels == 3 && image.channels() == 1)
     cv::cvtColor(image, image, cv::COLOR_GRAY2BGR);
-  image = resized(image, name);
-  if (augment_seed) image = augmented(image, *augment_seed);
+  const Sizes made = sizes(image.size(), name);
+  Augmentation vary;
+  if (variation) vary = both(options.augment, variation->augmentation);
+  if (vary.crop < 1)
+    image =
+        cropped_to(image, made.result, vary.crop,
+                   interpolation_flag(options.interpolation), variation->seed);
+  else
+    image = resized(image, made);
+  if (variation) image = moved(image, vary.flip, vary.shift, variation->seed);
   std::vector<int64_t> dims = {channels, image.rows, image.cols};
   if (options.layout == "nhwc") dims = {image.rows, image.cols, channels};
   std::string hint =
@@ -270,19 +277,23 @@ ir::Tensor ImageTransform::Impl::finish(
       fill<uint64_t>(image, bytes.data());
       break;
   }
+  if (vary.erase > 0)
+    if (const auto region = erased_region({image.cols, image.rows}, vary.erase,
+                                          variation->seed))
+      erase(*region, image.size(), bytes.data());
   return ir::Tensor(model_input.type, std::move(dims),
                     ir::Bytes::own(std::move(bytes)), name);
 }
 
 ir::Tensor ImageTransform::from_encoded(
-    const Blob& blob, std::optional<uint64_t> augment_seed) const {
-  return impl_->finish(decode(blob), blob.name(), augment_seed);
+    const Blob& blob, const std::optional<Variation>& variation) const {
+  return impl_->finish(decode(blob), blob.name(), variation);
 }
 
 ir::Tensor ImageTransform::from_pixels(
     std::span<const uint8_t> pixels, int64_t height, int64_t width,
     int64_t channels, const std::string& name,
-    std::optional<uint64_t> augment_seed) const {
+    const std::optional<Variation>& variation) const {
   if (static_cast<int64_t>(pixels.size()) != height * width * channels)
     throw_internal(name, "pixels and size disagree");
   cv::Mat image(static_cast<int>(height), static_cast<int>(width),
@@ -293,7 +304,7 @@ ir::Tensor ImageTransform::from_pixels(
     cv::cvtColor(image, swapped, cv::COLOR_RGB2BGR);
     image = swapped;
   }
-  return impl_->finish(std::move(image), name, augment_seed);
+  return impl_->finish(std::move(image), name, variation);
 }
 
 }  // namespace lathe::data

@@ -13,6 +13,7 @@
 
 #include "calibration/data/blob.h"
 #include "calibration/data/model_input.h"
+#include "calibration/data/variation.h"
 #include "passes/ir/tensor.h"
 
 namespace lathe::data {
@@ -26,10 +27,7 @@ struct ImageOptions {
   std::string layout = "nchw";
   std::optional<double> scale;
   std::vector<double> mean, std;  // empty, one, or one a channel
-  // Training only: mirror left and right; shift by up to so many pixels each
-  // way, filled with zeros.
-  bool augment_flip = false;
-  int64_t augment_shift = 0;
+  Augmentation augment = {};      // training only
 };
 
 // Width and height from the header of a JPEG, PNG or BMP; nullopt for anything
@@ -45,6 +43,10 @@ constexpr int64_t kMaxImagePixels = int64_t{1} << 26;
 // Prepared for one model input. y = (x * scale - mean) / std in double
 // precision, where x is an 8-bit value after resizing, then converted to the
 // input's type (integers: rounded half to even, saturated).
+//
+// A variation keeps the result's size. In this order: a region of the image in
+// the place of resizing and cropping; flip; shift, over x = 0; y = 0 in what is
+// erased. Each is drawn from the seed alone, whichever others there are.
 class ImageTransform {
  public:
   // `where`: the place of the image options, for errors kInput: mean or std
@@ -57,12 +59,12 @@ class ImageTransform {
   // A JPEG, PNG or BMP. Orientation tags of EXIF are not applied. Error kInput
   // with the blob's name.
   ir::Tensor from_encoded(const Blob& blob,
-                          std::optional<uint64_t> augment_seed) const;
+                          const std::optional<Variation>& variation) const;
   // Pixels in rows, `channels` interleaved: 1 (gray) or 3 (rgb).
   ir::Tensor from_pixels(std::span<const uint8_t> pixels, int64_t height,
                          int64_t width, int64_t channels,
                          const std::string& name,
-                         std::optional<uint64_t> augment_seed) const;
+                         const std::optional<Variation>& variation) const;
 
   const ModelInput& input() const;
 

@@ -29,10 +29,12 @@ class ImageFiles : public SampleSet {
   bool has_labels() const override { return !files_.labels.empty(); }
   std::string description() const override { return description_; }
   std::string name(int64_t i) const override { return blob(i).name(); }
-  Sample load(int64_t i, std::optional<uint64_t> augment) const override {
+  bool has_images() const override { return true; }
+  Sample load(int64_t i,
+              const std::optional<Variation>& variation) const override {
     Sample sample;
     sample.inputs.emplace_back(transform_.input().name,
-                               transform_.from_encoded(blob(i), augment));
+                               transform_.from_encoded(blob(i), variation));
     if (has_labels()) sample.label = files_.labels[static_cast<size_t>(i)];
     return sample;
   }

@@ -94,7 +94,7 @@ class TestCases : public SampleSet {
                  : sets_[set].folder;
   }
 
-  Sample load(int64_t index, std::optional<uint64_t>) const override {
+  Sample load(int64_t index, const std::optional<Variation>&) const override {
     const auto& [set, row] = samples_[static_cast<size_t>(index)];
     Sample sample;
     for (size_t i = 0; i < inputs_.size(); ++i) {

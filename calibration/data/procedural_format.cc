@@ -30,7 +30,7 @@ class Procedural : public SampleSet {
   std::string name(int64_t index) const override {
     return fmt::format("procedural image {}", index);
   }
-  Sample load(int64_t index, std::optional<uint64_t>) const override {
+  Sample load(int64_t index, const std::optional<Variation>&) const override {
     ProceduralImage image = render_procedural(seed_, index);
     Sample sample;
     sample.inputs.emplace_back(input_.name,

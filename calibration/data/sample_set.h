@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "calibration/data/variation.h"
 #include "passes/batch_source.h"
 #include "passes/ir/tensor.h"
 
@@ -29,14 +30,17 @@ class SampleSet {
   // Samples hold all of the model's dimensions and are not stacked: a batch is
   // one sample.
   virtual bool whole() const { return false; }
+  // Whether load() varies its samples.
+  virtual bool has_images() const { return false; }
   // The format and where it comes from, without the number of samples.
   virtual std::string description() const = 0;
   // What messages call a sample.
   virtual std::string name(int64_t index) const = 0;
-  // Thread-safe, and the same for the same arguments. `augment_seed`: present
-  // when the sample is to be varied as the data set says. Errors: kInput.
+  // Thread-safe, and the same for the same arguments. `variation`: present
+  // when the sample is to be varied, as the data set says and as it says
+  // itself; what has no images ignores it. Errors: kInput.
   virtual Sample load(int64_t index,
-                      std::optional<uint64_t> augment_seed) const = 0;
+                      const std::optional<Variation>& variation) const = 0;
 };
 
 std::unique_ptr<BatchSource> make_source(std::shared_ptr<const SampleSet> set,

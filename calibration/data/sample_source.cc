@@ -140,12 +140,14 @@ class Reader : public BatchReader {
   void load(Pending& batch, size_t i) {
     if (stop_) return;
     try {
-      std::optional<uint64_t> augment;
+      std::optional<Variation> variation;
       if (options_.augment)
-        augment = derive_seed(
-            static_cast<uint64_t>(options_.shuffle_seed.value_or(0)),
-            fmt::format("augment {} {}", options_.epoch, batch.indices[i]));
-      batch.samples[i] = set_->load(batch.indices[i], augment);
+        variation = {
+            derive_seed(
+                static_cast<uint64_t>(options_.shuffle_seed.value_or(0)),
+                fmt::format("augment {} {}", options_.epoch, batch.indices[i])),
+            options_.augmentation};
+      batch.samples[i] = set_->load(batch.indices[i], variation);
     } catch (...) {
       batch.errors[i] = std::current_exception();
     }
@@ -200,6 +202,7 @@ class SampleSource : public BatchSource {
   int64_t size() const override { return set_->size(); }
   bool has_labels() const override { return set_->has_labels(); }
   bool is_synthetic() const override { return set_->is_synthetic(); }
+  bool has_images() const override { return set_->has_images(); }
   std::string description() const override { return set_->description(); }
 
   std::unique_ptr<BatchReader> read(const ReadOptions& options) override {
@@ -231,10 +234,12 @@ class Subset : public SampleSet {
   bool has_labels() const override { return set_->has_labels(); }
   bool is_synthetic() const override { return set_->is_synthetic(); }
   bool whole() const override { return set_->whole(); }
+  bool has_images() const override { return set_->has_images(); }
   std::string description() const override { return set_->description(); }
   std::string name(int64_t i) const override { return set_->name(at(i)); }
-  Sample load(int64_t i, std::optional<uint64_t> seed) const override {
-    return set_->load(at(i), seed);
+  Sample load(int64_t i,
+              const std::optional<Variation>& variation) const override {
+    return set_->load(at(i), variation);
   }
 
  private:
@@ -256,7 +261,7 @@ class ForeignSamples : public SampleSet {
   std::string name(int64_t index) const override {
     return fmt::format("{}: sample {}", description(), index);
   }
-  Sample load(int64_t index, std::optional<uint64_t>) const override {
+  Sample load(int64_t index, const std::optional<Variation>&) const override {
     const std::lock_guard lock(mutex_);
     ReadOptions options;
     options.first_sample = index;

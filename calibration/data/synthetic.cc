@@ -73,7 +73,7 @@ class Synthetic : public SampleSet {
     return fmt::format("synthetic sample {}", index);
   }
 
-  Sample load(int64_t index, std::optional<uint64_t>) const override {
+  Sample load(int64_t index, const std::optional<Variation>&) const override {
     Random random(derive_seed(seed_, fmt::format("synthetic {}", index)));
     Sample sample;
     for (const ModelInput& input : inputs_)

@@ -87,7 +87,7 @@ class WavFiles : public SampleSet {
   std::string description() const override { return description_; }
   std::string name(int64_t i) const override { return blob(i).name(); }
 
-  Sample load(int64_t i, std::optional<uint64_t>) const override {
+  Sample load(int64_t i, const std::optional<Variation>&) const override {
     const std::string where = name(i);
     const std::string bytes = blob(i).read_all(kMaxFileBytes);
     const Recording recording = parse_wav(bytes, where);

@@ -309,5 +309,40 @@ TEST_CASE("image-folder: decoding gives the same bytes for any jobs") {
   }
 }
 
+TEST_CASE("image-folder: a reader varies images beside the descriptor") {
+  const TempDir dir;
+  for (int i = 0; i < 16; ++i)
+    write(dir.path() / "set" / (std::to_string(i) + ".png"),
+          encoded(".png", 1, 2, [](int, int x) {
+            const auto v = static_cast<unsigned char>(1 + x);
+            return Rgb{v, v, v};
+          }));
+  const auto flips = [&](const std::string& image, const ReadOptions& options) {
+    const auto source = open_text(
+        dir.path(),
+        R"({"format": "image-folder", "path": "set", "labels": {"from": "none"},
+            "image": {)" +
+            image + "}}",
+        image_model({-1, 3, 1, 2}));
+    CHECK(source->has_images());
+    int count = 0;
+    for (const Batch& batch : read_all(*source, options))
+      count += values<float>(*batch.find("x"))[0] == 2;
+    return count;
+  };
+  ReadOptions options;
+  options.augmentation.flip = true;
+  CHECK(flips("", options) == 0);
+  options.augment = true;
+  const int both = flips("", options);
+  CHECK(both > 3);
+  CHECK(both < 13);
+  options.augmentation = {};
+  CHECK(flips("", options) == 0);
+  // As the descriptor says, the same.
+  CHECK(flips(R"("augment": {"flip": true, "crop": 1, "erase": 0})", options) ==
+        both);
+}
+
 }  // namespace
 }  // namespace lathe::test

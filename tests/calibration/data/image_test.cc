@@ -9,6 +9,7 @@ using data::Blob;
 using data::ImageOptions;
 using data::ImageTransform;
 using data::ModelInput;
+using data::Variation;
 
 ModelInput input(std::vector<int64_t> dims,
                  ir::DataType type = ir::DataType::kFloat) {
@@ -164,16 +165,18 @@ TEST_CASE("image: half precision inputs") {
 
 TEST_CASE("image: the same seed varies an image in the same way") {
   ImageOptions options;
-  options.augment_flip = true;
-  options.augment_shift = 1;
+  options.augment.flip = true;
+  options.augment.shift = 1;
   ImageTransform transform(options, input({1, 3, 2, 3}), "");
   const auto plain =
       values<float>(transform.from_encoded(ramp_png(), std::nullopt));
   CHECK(plain[0] == 10);
   bool differs = false;
   for (uint64_t seed = 0; seed < 8; ++seed) {
-    const auto once = values<float>(transform.from_encoded(ramp_png(), seed));
-    CHECK(once == values<float>(transform.from_encoded(ramp_png(), seed)));
+    const auto once =
+        values<float>(transform.from_encoded(ramp_png(), Variation{seed}));
+    CHECK(once ==
+          values<float>(transform.from_encoded(ramp_png(), Variation{seed})));
     differs |= once != plain;
   }
   CHECK(differs);
@@ -181,16 +184,123 @@ TEST_CASE("image: the same seed varies an image in the same way") {
 
 TEST_CASE("image: a flip leaves the caller's pixels alone") {
   ImageOptions options;
-  options.augment_flip = true;
+  options.augment.flip = true;
   options.channels = "gray";
   ImageTransform transform(options, input({1, 1, 1, 3}), "");
   const std::vector<uint8_t> pixels = {1, 2, 3};
   bool flipped = false;
   for (uint64_t seed = 0; seed < 16; ++seed)
-    flipped |= values<float>(transform.from_pixels(
-                   pixels, 1, 3, 1, "p", seed)) == std::vector<float>{3, 2, 1};
+    flipped |= values<float>(transform.from_pixels(pixels, 1, 3, 1, "p",
+                                                   Variation{seed})) ==
+               std::vector<float>{3, 2, 1};
   CHECK(flipped);
   CHECK(pixels == std::vector<uint8_t>{1, 2, 3});
+}
+
+TEST_CASE("image: every other seed flips, and shifts go as far as they may") {
+  ImageOptions options;
+  options.channels = "gray";
+  ImageTransform transform(options, input({1, 1, 1, 3}), "");
+  const std::vector<uint8_t> pixels = {1, 2, 3};
+  const auto varied = [&](Augmentation augmentation, uint64_t seed) {
+    return values<float>(transform.from_pixels(pixels, 1, 3, 1, "p",
+                                               Variation{seed, augmentation}));
+  };
+  int flips = 0;
+  std::map<std::vector<float>, int> shifted;
+  for (uint64_t seed = 0; seed < 600; ++seed) {
+    const auto flipped = varied({.flip = true}, seed);
+    flips += flipped == std::vector<float>{3, 2, 1};
+    const auto moved = varied({.shift = 1}, seed);
+    ++shifted[moved];
+    // What is drawn for one does not depend on the other.
+    auto both = varied({.flip = true, .shift = 1}, seed);
+    if (moved == std::vector<float>{1, 2, 3}) CHECK(both == flipped);
+    if (flipped == std::vector<float>{1, 2, 3}) CHECK(both == moved);
+  }
+  CHECK(flips > 260);
+  CHECK(flips < 340);
+  // One row: up and down by one leaves black, which is every x = 0.
+  CHECK(shifted.size() == 4);
+  CHECK(shifted[{0, 0, 0}] > 340);
+  for (const auto& row : {std::vector<float>{1, 2, 3}, {0, 1, 2}, {2, 3, 0}}) {
+    CHECK(shifted[row] > 30);
+    CHECK(shifted[row] < 110);
+  }
+}
+
+TEST_CASE("image: a crop is a part of the image at the result's size") {
+  // Each pixel says where it is, so that corners tell what was taken.
+  const Blob image =
+      Blob::memory(encoded(".png", 64, 64,
+                           [](int y, int x) {
+                             return Rgb{static_cast<unsigned char>(2 * x),
+                                        static_cast<unsigned char>(2 * y), 7};
+                           }),
+                   "place.png");
+  ImageOptions options;
+  options.resize_short = 36;
+  options.crop = {{32, 32}};
+  ImageTransform transform(options, input({-1, 3, 32, 32}), "");
+  double shares = 0;
+  constexpr int kSeeds = 200;
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    const Variation variation{seed, {.crop = 0.5}};
+    const ir::Tensor tensor = transform.from_encoded(image, variation);
+    REQUIRE(tensor.dims() == std::vector<int64_t>{3, 32, 32});
+    CHECK(tensor.identical(transform.from_encoded(image, variation)));
+    const auto x = values<float>(tensor);
+    const float* y = x.data() + 32 * 32;
+    // Half a pixel of the result is lost at either end.
+    const double width = (x[31] - x[0]) / 2 * 32 / 31;
+    const double height = (y[31 * 32] - y[0]) / 2 * 32 / 31;
+    const double share = width * height / (64 * 64);
+    CHECK(share > 0.45);
+    CHECK(share < 1.05);
+    shares += share;
+    CHECK(x[0] < x[31]);
+    CHECK(x.back() == 7);
+  }
+  CHECK(shares / kSeeds > 0.65);
+  CHECK(shares / kSeeds < 0.85);
+}
+
+TEST_CASE("image: what is erased is zero in the input, not black") {
+  for (const char* layout : {"nchw", "nhwc"}) {
+    CAPTURE(layout);
+    ImageOptions options;
+    options.layout = layout;
+    options.mean = {128};
+    const bool planes = std::string(layout) == "nchw";
+    ImageTransform transform(
+        options, planes ? input({1, 3, 40, 50}) : input({1, 40, 50, 3}), "");
+    const Blob image =
+        Blob::memory(plain_png(40, 50, {200, 150, 100}), "plain.png");
+    const auto plain = values<float>(transform.from_encoded(image, {}));
+    int erased = 0;
+    for (uint64_t seed = 0; seed < 40; ++seed) {
+      const Variation variation{seed, {.erase = 0.5}};
+      const auto tensor =
+          values<float>(transform.from_encoded(image, variation));
+      const auto region = data::erased_region({50, 40}, 0.5, seed);
+      erased += region.has_value();
+      int64_t wrong = 0;
+      for (int64_t y = 0; y < 40; ++y)
+        for (int64_t x = 0; x < 50; ++x) {
+          const bool gone = region && x >= region->x && y >= region->y &&
+                            x < region->x + region->width &&
+                            y < region->y + region->height;
+          for (int64_t c = 0; c < 3; ++c) {
+            const auto at = static_cast<size_t>(planes ? (c * 40 + y) * 50 + x
+                                                       : (y * 50 + x) * 3 + c);
+            wrong += tensor[at] != (gone ? 0 : plain[at]);
+          }
+        }
+      CHECK(wrong == 0);
+    }
+    CHECK(erased > 10);
+    CHECK(erased < 30);
+  }
 }
 
 TEST_CASE("image: what does not decode is named") {

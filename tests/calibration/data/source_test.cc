@@ -1,5 +1,6 @@
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <set>
 #include <thread>
 
@@ -20,7 +21,8 @@ class Counting : public data::SampleSet {
   std::string name(int64_t i) const override {
     return "sample " + std::to_string(i);
   }
-  data::Sample load(int64_t i, std::optional<uint64_t> seed) const override {
+  data::Sample load(int64_t i, const std::optional<data::Variation>& variation)
+      const override {
     ++loads;
     // The later ones are ready first.
     std::this_thread::sleep_for(std::chrono::microseconds(50 * (7 - i % 8)));
@@ -31,8 +33,8 @@ class Counting : public data::SampleSet {
                  {2}, std::vector<float>{static_cast<float>(i),
                                          static_cast<float>(10 * i)}));
     sample.inputs.emplace_back(
-        "seed", ir::Tensor::scalar<int64_t>(
-                    static_cast<int64_t>(seed.value_or(0) >> 1)));
+        "seed", ir::Tensor::scalar<int64_t>(static_cast<int64_t>(
+                    variation.value_or(data::Variation{}).seed >> 1)));
     sample.label = i;
     return sample;
   }
@@ -119,6 +121,111 @@ TEST_CASE("source: ranks share an epoch, and a position resumes it") {
   }
   options.first_sample = 100;
   CHECK(order(11, options).empty());
+}
+
+TEST_CASE("source: batches say which samples they hold") {
+  const auto source = data::make_source(std::make_shared<Counting>(11), 2);
+  ReadOptions options;
+  options.batch_size = 4;
+  options.shuffle_seed = 3;
+  for (options.epoch = 0; options.epoch < 2; ++options.epoch)
+    for (const Batch& batch : read_all(*source, options)) {
+      CHECK(batch.indices == batch.labels);
+      CHECK(values<float>(*batch.find("x"))[0] ==
+            static_cast<float>(batch.indices[0]));
+    }
+}
+
+TEST_CASE("source: a part held out and the rest are the whole set") {
+  using Part = ReadOptions::Part;
+  ReadOptions options;
+  options.batch_size = 4;
+  options.held_out = 7;
+  options.held_out_seed = 5;
+  const auto read = [&](Part part) {
+    options.part = part;
+    return order(30, options);
+  };
+  const auto held = read(Part::kHeldOut), rest = read(Part::kRest);
+  CHECK(held.size() == 7);
+  CHECK(rest.size() == 23);
+  CHECK(std::is_sorted(held.begin(), held.end()));
+  CHECK(std::is_sorted(rest.begin(), rest.end()));
+  std::set<int64_t> all(held.begin(), held.end());
+  all.insert(rest.begin(), rest.end());
+  CHECK(all.size() == 30);
+  CHECK(read(Part::kHeldOut) == held);
+  CHECK(read(Part::kAll).size() == 30);
+
+  // The order of an epoch, its number and its seed move nothing between them.
+  options.shuffle_seed = 11;
+  for (options.epoch = 0; options.epoch < 3; ++options.epoch) {
+    auto shuffled = read(Part::kHeldOut);
+    CHECK(shuffled != held);
+    std::sort(shuffled.begin(), shuffled.end());
+    CHECK(shuffled == held);
+  }
+  options.shuffle_seed.reset();
+  options.held_out_seed = 6;
+  CHECK(read(Part::kHeldOut) != held);
+
+  options.held_out = 0;
+  CHECK(read(Part::kHeldOut).empty());
+  CHECK(read(Part::kRest).size() == 30);
+  options.held_out = 100;
+  CHECK(read(Part::kHeldOut).size() == 30);
+  CHECK(read(Part::kRest).empty());
+}
+
+TEST_CASE("source: ranks share a part, and a position resumes it") {
+  ReadOptions options;
+  options.batch_size = 2;
+  options.shuffle_seed = 3;
+  options.part = ReadOptions::Part::kRest;
+  options.held_out = 5;
+  const auto all = order(20, options);
+  options.ranks = 2;
+  std::vector<int64_t> together;
+  for (options.rank = 0; options.rank < 2; ++options.rank) {
+    options.first_sample = 0;
+    const auto mine = order(20, options);
+    together.insert(together.end(), mine.begin(), mine.end());
+    options.first_sample = 3;
+    CHECK(order(20, options) ==
+          std::vector<int64_t>(mine.begin() + 3, mine.end()));
+  }
+  CHECK(together.size() == all.size());
+  CHECK(std::set<int64_t>(together.begin(), together.end()) ==
+        std::set<int64_t>(all.begin(), all.end()));
+}
+
+TEST_CASE("source: samples are varied anew in each epoch, alike in each run") {
+  const auto seeds = [](const ReadOptions& options) {
+    const auto source = data::make_source(std::make_shared<Counting>(8), 2);
+    std::map<int64_t, int64_t> seeds;  // by sample
+    for (const Batch& batch : read_all(*source, options))
+      seeds[batch.indices[0]] = values<int64_t>(*batch.find("seed"))[0];
+    return seeds;
+  };
+  ReadOptions options;
+  options.shuffle_seed = 1;
+  for (const auto& [sample, seed] : seeds(options)) CHECK(seed == 0);
+  options.augment = true;
+  const auto first = seeds(options);
+  std::set<int64_t> different;
+  for (const auto& [sample, seed] : first) different.insert(seed);
+  CHECK(different.size() == 8);
+  CHECK(seeds(options) == first);
+  options.augmentation.flip = true;
+  CHECK(seeds(options) == first);
+  options.epoch = 1;
+  for (const auto& [sample, seed] : seeds(options))
+    CHECK(seed != first.at(sample));
+  options.ranks = 2;
+  const auto share = seeds(options);
+  options.ranks = 1;
+  for (const auto& [sample, seed] : share)
+    CHECK(seeds(options).at(sample) == seed);
 }
 
 TEST_CASE("source: an incomplete last batch may be left out") {
