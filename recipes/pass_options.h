@@ -44,6 +44,8 @@ const char* match_channel_moments_options();
 PassPtr make_match_channel_moments(const Json& options);
 const char* reconstruct_consumers_options();
 PassPtr make_reconstruct_consumers(const Json& options);
+const char* scale_width_options();
+PassPtr make_scale_width(const Json& options);
 const char* sparsify_weights_options();
 PassPtr make_sparsify_weights(const Json& options);
 

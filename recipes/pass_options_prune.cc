@@ -5,6 +5,7 @@
 #include "passes/prune/prune.h"
 #include "passes/prune/repair.h"
 #include "passes/prune/saliency.h"
+#include "passes/prune/scale_width.h"
 #include "recipes/int8_form.h"
 #include "recipes/pass_options.h"
 #include "recipes/targets.h"
@@ -79,6 +80,30 @@ constexpr const char* kRidgeOption = R"({
     "ridge": {
       "description": "times the mean variance of a product's inputs: the least penalty that is tried for a weight's distance from what it was",
       "type": "number", "exclusiveMinimum": 0, "default": 0.000001}})";
+
+constexpr const char* kScaleWidthOptions = R"({
+  "type": "object", "additionalProperties": false,
+  "properties": {
+    "ratio": {
+      "description": "share of each group's channels that stays",
+      "type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 0.5},
+    "depth": {
+      "description": "share of the residual branches of each kind that stays, evenly spread",
+      "type": "number", "exclusiveMinimum": 0, "maximum": 1, "default": 1},
+    "weights": {
+      "description": "those of the channels that stay, or drawn anew",
+      "enum": ["inherited", "fresh"], "default": "inherited"},
+    "multiple_of": {
+      "description": "widths are rounded to a multiple of it",
+      "type": "integer", "minimum": 1, "default": 8},
+    "saliency": {
+      "description": "by what the channels to inherit are chosen; default: fisher where data is given, else l2"},
+    "samples": {
+      "description": "samples that saliency looks at; 0: the default",
+      "type": "integer", "minimum": 0, "default": 0},
+    "keep": {
+      "description": "groups, or nodes whose groups, stay whole: names, with * for any run of characters",
+      "type": "array", "items": {"type": "string"}, "default": []}}})";
 
 constexpr const char* kSparsifyWeightsOptions = R"({
   "type": "object", "additionalProperties": false,
@@ -177,6 +202,28 @@ PassPtr make_match_channel_moments(const Json& options) {
 
 PassPtr make_reconstruct_consumers(const Json& options) {
   return prune::make_reconstruct_consumers(repair_options(options));
+}
+
+const char* scale_width_options() {
+  static const std::string text = [] {
+    Json schema = Json::parse(kScaleWidthOptions);
+    schema["properties"]["saliency"]["enum"] = prune::saliency_names();
+    return schema.dump();
+  }();
+  return text.c_str();
+}
+
+PassPtr make_scale_width(const Json& options) {
+  prune::ScaleWidthOptions made;
+  made.ratio = options.value("ratio", made.ratio);
+  made.depth = options.value("depth", made.depth);
+  if (options.value("weights", "") == "fresh")
+    made.weights = prune::StudentWeights::kFresh;
+  made.multiple_of = options.value("multiple_of", made.multiple_of);
+  made.saliency = options.value("saliency", made.saliency);
+  made.samples = options.value("samples", made.samples);
+  made.keep = options.value("keep", made.keep);
+  return prune::make_scale_width(std::move(made));
 }
 
 const char* sparsify_weights_options() { return kSparsifyWeightsOptions; }

@@ -241,7 +241,7 @@ ir::Tensor ImageTransform::Impl::finish(
   if (variation) vary = both(options.augment, variation->augmentation);
   if (vary.crop < 1)
     image =
-        cropped_to(image, made.result, vary.crop,
+        cropped_to(image, {made.result.width, made.result.height}, vary.crop,
                    interpolation_flag(options.interpolation), variation->seed);
   else
     image = resized(image, made);

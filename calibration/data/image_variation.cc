@@ -1,21 +1,24 @@
 #include "calibration/data/image_variation.h"
 
+#include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 
 #include "passes/base/random.h"
 
 namespace lathe::data {
 
-cv::Mat cropped_to(const cv::Mat& image, const cv::Size& size,
-                   double least_share, int interpolation, uint64_t seed) {
-  const Region region = crop_region(
-      {image.cols, image.rows}, {size.width, size.height}, least_share, seed);
+cv::Mat cropped_to(const cv::Mat& image, const Extent& size, double least_share,
+                   int interpolation, uint64_t seed) {
+  const Region region =
+      crop_region({image.cols, image.rows}, size, least_share, seed);
   cv::Mat result = image(cv::Rect(
       static_cast<int>(region.x), static_cast<int>(region.y),
       static_cast<int>(region.width), static_cast<int>(region.height)));
-  if (result.size() == size) return result;
+  const cv::Size wanted(static_cast<int>(size.width),
+                        static_cast<int>(size.height));
+  if (result.size() == wanted) return result;
   cv::Mat resized;
-  cv::resize(result, resized, size, 0, 0, interpolation);
+  cv::resize(result, resized, wanted, 0, 0, interpolation);
   return resized;
 }
 

@@ -2,16 +2,19 @@
 #pragma once
 
 #include <cstdint>
-#include <opencv2/core.hpp>
 
 #include "calibration/data/variation.h"
+
+namespace cv {
+class Mat;
+}
 
 namespace lathe::data {
 
 // A region of at least `least_share` of the area, as crop_region() draws it,
 // resized to `size` by an interpolation of OpenCV's.
-cv::Mat cropped_to(const cv::Mat& image, const cv::Size& size,
-                   double least_share, int interpolation, uint64_t seed);
+cv::Mat cropped_to(const cv::Mat& image, const Extent& size, double least_share,
+                   int interpolation, uint64_t seed);
 
 // Flipped and shifted by up to so many pixels each way, over black. The
 // image's own pixels stay as they are, and are what is returned where nothing

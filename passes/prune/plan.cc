@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <optional>
 
 #include "passes/base/error.h"
 #include "passes/base/json.h"
 #include "passes/base/json_schema.h"
 #include "passes/base/text.h"
+#include "passes/prune/group_choice.h"
 #include "passes/prune/prune.h"
 
 namespace lathe::prune {
@@ -84,17 +84,6 @@ JsonText read_text(const std::string& json, const std::string& where) {
   JsonText text = JsonText::parse(json, where.empty() ? "plan" : where);
   if (!where.empty()) return text;
   return JsonText::wrap(text.root(), "plan");
-}
-
-// The units of least saliency go, of equal ones the last.
-std::vector<bool> keep_best(const std::vector<double>& saliency, size_t kept) {
-  std::vector<size_t> order(saliency.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_sort(
-      order, [&](size_t a, size_t b) { return saliency[a] > saliency[b]; });
-  std::vector<bool> stays(saliency.size(), false);
-  for (size_t i = 0; i < kept; ++i) stays[order[i]] = true;
-  return stays;
 }
 
 // Reads the groups of a plan that its schema accepts.

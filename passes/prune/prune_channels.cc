@@ -17,23 +17,13 @@
 #include "passes/latency_model.h"
 #include "passes/prune/carried_selection.h"
 #include "passes/prune/form_price.h"
-#include "passes/prune/name_patterns.h"
+#include "passes/prune/group_choice.h"
 #include "passes/prune/prune.h"
 #include "passes/prune/repair.h"
-#include "passes/prune/saliency.h"
 #include "passes/prune/width_search.h"
 
 namespace lathe::prune {
 namespace {
-
-constexpr const char* kSaliencyWithoutData = "l2";
-
-std::vector<std::string> node_names(const ChannelGroup& group) {
-  std::vector<std::string> names{group.name};
-  for (const auto* side : {&group.sources, &group.readers})
-    for (const WeightAxis& weight : *side) names.push_back(weight.node);
-  return names;
-}
 
 class Pruner final : public Pass {
  public:
@@ -43,8 +33,7 @@ class Pruner final : public Pass {
 
  private:
   void require(const PassContext& context) const;
-  std::vector<bool> frozen_groups(const ChannelGroups& groups) const;
-  void add_remarks(const ChannelGroups& groups, PassResult& result) const;
+  GroupChoice choice() const { return {options_.keep, options_.rescaling}; }
   UnitLoss saliency(const ir::Model& model, const ChannelGroups& groups,
                     PassContext& context) const;
   SolverOptions solver_options(const ChannelGroups& groups,
@@ -74,51 +63,10 @@ void Pruner::require(const PassContext& context) const {
                 "a latency_limit needs a latency model, and the run has none");
 }
 
-std::vector<bool> Pruner::frozen_groups(const ChannelGroups& groups) const {
-  std::vector<bool> frozen;
-  for (const ChannelGroup& group : groups.groups()) {
-    bool stays =
-        !group.frozen.empty() || (group.rescaling && !options_.rescaling);
-    for (const std::string& name : node_names(group))
-      for (const std::string& pattern : options_.keep)
-        stays = stays || matches(pattern, name);
-    frozen.push_back(stays);
-  }
-  return frozen;
-}
-
-void Pruner::add_remarks(const ChannelGroups& groups,
-                         PassResult& result) const {
-  for (const Remark& remark : groups.remarks())
-    result.remarks.push_back(remark);
-  std::vector<std::string> names;
-  for (const ChannelGroup& group : groups.groups()) {
-    for (std::string& name : node_names(group))
-      names.push_back(std::move(name));
-    if (!group.frozen.empty())
-      result.remarks.push_back(
-          {group.name, "its " + std::to_string(group.units) +
-                           " channels stay: " + group.frozen});
-    else if (group.rescaling && !options_.rescaling)
-      result.remarks.push_back(
-          {group.name,
-           "its " + std::to_string(group.units) +
-               " channels stay: a normalization runs over them, so that what "
-               "is left would be rescaled (option rescaling)"});
-  }
-  for (const std::string& line :
-       unmatched(options_.keep, names, "no group or node of the model"))
-    result.remarks.push_back({"", line});
-}
-
 UnitLoss Pruner::saliency(const ir::Model& model, const ChannelGroups& groups,
                           PassContext& context) const {
-  SaliencyOptions options;
-  options.method = options_.saliency;
-  if (options.method.empty() && !context.data)
-    options.method = kSaliencyWithoutData;
-  options.samples = options_.samples;
-  return measure_saliency(model, groups, options, context);
+  return measure_saliency(model, groups, options_.saliency, options_.samples,
+                          context);
 }
 
 SolverOptions Pruner::solver_options(const ChannelGroups& groups,
@@ -126,7 +74,8 @@ SolverOptions Pruner::solver_options(const ChannelGroups& groups,
   SolverOptions made;
   made.max_ratio = options_.max_ratio;
   made.min_units = options_.min_units;
-  made.frozen = frozen_groups(groups);
+  for (const ChannelGroup& group : groups.groups())
+    made.frozen.push_back(choice().stays_whole(group));
   made.blocks = options_.blocks;
   made.jobs = context.jobs;
   return made;
@@ -218,7 +167,7 @@ PassResult Pruner::run(ir::Model& model, PassContext& context) {
   PassResult result;
   const ir::Model dense = ir::clone(model);
   const ChannelGroups groups(dense, context.input_shapes);
-  add_remarks(groups, result);
+  result.remarks = choice().remarks(groups);
   LatencyEstimate before;
   if (context.latency) before = FormPrice(options_, context).plain(dense);
   FoundWidths outcome{{groups.everything(), {}}, 0};

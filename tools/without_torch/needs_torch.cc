@@ -4,6 +4,7 @@
 #include "passes/distill/loss_rows.h"
 #include "passes/exec/gram_matrix.h"
 #include "passes/io/torch/torch_import.h"
+#include "passes/prune/fresh_weights.h"
 #include "passes/prune/repair.h"
 #include "passes/prune/saliency_methods.h"
 #include "passes/quantize/gptq.h"
@@ -91,6 +92,8 @@ prune::Saliency prune::fisher_saliency(const SaliencyTask&) {
 prune::Saliency prune::reconstruction_saliency(const SaliencyTask&) {
   throw NeedsTorch();
 }
+
+int64_t prune::draw_weights(ir::Model&, uint64_t) { throw NeedsTorch(); }
 
 PassResult prune::repair(ir::Model&, const ir::Model&, const ChannelGroups&,
                          const Selection&, const RepairOptions&, PassContext&) {
