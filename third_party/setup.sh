@@ -33,7 +33,7 @@ fail() {
 
 packages=(
   g++ cmake ninja-build ccache ca-certificates
-  libtorch-dev libopenblas0-openmp libopenblas-openmp-dev
+  libtorch-dev libgloo-dev libopenblas0-openmp libopenblas-openmp-dev
   libonnx-dev libprotobuf-dev protobuf-compiler
   libcli11-dev nlohmann-json3-dev libtbb-dev libeigen3-dev doctest-dev
   libfmt-dev libssl-dev

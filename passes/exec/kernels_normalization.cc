@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "passes/exec/operator_kernel.h"
+#include "passes/exec/synchronized_batch_norm.h"
 
 namespace lathe::exec {
 namespace {
@@ -77,6 +78,8 @@ Kernel make_batch_normalization(const NodeInfo& info) {
                              /*training=*/false, 0, epsilon,
                              /*cudnn_enabled=*/true)};
     }
+    if (state.training && state.group)
+      return batch_norm_over_ranks(in, state, epsilon, momentum, statistics);
     Tensors outputs(1);
     if (statistics) {
       for (at::Tensor& one : updated_statistics(x, mean, variance, momentum))

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +15,8 @@
 #include "passes/ir/graph.h"
 
 namespace lathe::exec {
+
+class ProcessGroup;
 
 using Tensors = std::vector<at::Tensor>;
 // A node's inputs in order, undefined where an optional one is absent or past
@@ -26,6 +29,9 @@ struct RunState {
   // What ran before runs again, for its gradients: it must not change anything
   // a second time.
   bool again = false;
+  // Whose batches BatchNormalization takes together in training; null: this
+  // process's alone.
+  std::shared_ptr<ProcessGroup> group = nullptr;
 };
 
 // Gives the node's outputs in order (as many as the operator has; trailing ones

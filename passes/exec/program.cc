@@ -8,6 +8,7 @@
 
 #include "passes/base/error.h"
 #include "passes/exec/plan.h"
+#include "passes/exec/process_group.h"
 
 namespace lathe::exec {
 namespace {
@@ -74,7 +75,7 @@ class CompiledProgram final : public Program {
   }
 
   std::vector<at::Tensor> run(const Named& inputs) const override {
-    const RunState state{.training = training_};
+    const RunState state{.training = training_, .group = group_};
     const bool checkpoints = at::GradMode::is_enabled() && segments_.size() > 1;
     Tensors outputs =
         plan_->execute(arrange(inputs), {}, state, hooked_ ? &hooks_ : nullptr,
@@ -88,6 +89,9 @@ class CompiledProgram final : public Program {
     training_ = on;
   }
   bool training() const override { return training_; }
+  void set_group(std::shared_ptr<ProcessGroup> group) override {
+    group_ = group && group->ranks() > 1 ? std::move(group) : nullptr;
+  }
   std::span<const Parameter> parameters() const override { return parameters_; }
   std::span<const Parameter> buffers() const override { return buffers_; }
 
@@ -180,6 +184,7 @@ class CompiledProgram final : public Program {
   std::vector<Segment> segments_;
   std::vector<Hook> hooks_;
   bool hooked_ = false, training_ = false;
+  std::shared_ptr<ProcessGroup> group_;
 };
 
 class TorchExecutable final : public Executable {

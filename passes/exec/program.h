@@ -20,6 +20,8 @@
 
 namespace lathe::exec {
 
+class ProcessGroup;
+
 // As many as the square root of the number of nodes.
 constexpr int64_t kCheckpointsBySize = -1;
 
@@ -74,6 +76,11 @@ class Program {
   // takes it again.
   virtual void set_training(bool on) = 0;
   virtual bool training() const = 0;
+  // In training, BatchNormalization takes the batches of all ranks together,
+  // forward and backward, and has the same running statistics on every rank.
+  // Each rank runs, and goes back, as often and in the same order. Null or one
+  // rank: this process's batches alone.
+  virtual void set_group(std::shared_ptr<ProcessGroup> group) = 0;
 
   // In the order of the graph's initializers.
   virtual std::span<const Parameter> parameters() const = 0;
