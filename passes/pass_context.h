@@ -24,6 +24,7 @@ class Evaluator;
 class Executor;
 class LatencyModel;
 class RangeCollector;
+class Ranks;
 
 struct PassContext {
   uint64_t seed = 0;
@@ -38,6 +39,7 @@ struct PassContext {
   RangeCollector* ranges = nullptr;       // passes/activation_ranges.h
   Evaluator* evaluator = nullptr;         // passes/evaluator.h
   Executor* executor = nullptr;           // passes/executor.h
+  Ranks* ranks = nullptr;                 // passes/ranks.h; null: one process
   // The float model that was quantized: what the first pass that coded
   // something was given. Names of nodes are the same. Null before. For what
   // repairs a pruned model: the dense one.

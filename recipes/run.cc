@@ -27,6 +27,7 @@
 #include "recipes/run_data.h"
 #include "recipes/scorer.h"
 #include "recipes/scratch.h"
+#include "recipes/shared_meter.h"
 
 namespace lathe::recipes {
 namespace {
@@ -164,7 +165,8 @@ class Run {
     if (data_.calibration) {
       report_.calibration = describe(*data_.calibration);
       ranges_ = ranges::make_range_collector(
-          /*observer=*/{}, *data_.calibration, /*samples=*/0, options_.jobs);
+          /*observer=*/{}, *data_.calibration, /*samples=*/0, options_.jobs,
+          options_.ranks);
     }
     if (data_.scoring && options_.score)
       report_.scoring = describe(*data_.scoring);
@@ -188,6 +190,7 @@ class Run {
     if (data_.scoring) {
       accuracy::EvaluateOptions evaluate;
       evaluate.jobs = options_.jobs;
+      evaluate.ranks = options_.ranks;
       evaluator_ =
           accuracy::make_evaluator(models_[0], *data_.scoring, evaluate,
                                    *options_.progress, options_.cancel);
@@ -217,7 +220,13 @@ class Run {
   }
 
   LatencyMeter* meter() {
-    if (options_.meter) return options_.meter;
+    LatencyMeter* own = options_.meter ? options_.meter : runtime_meter();
+    if (!options_.ranks) return own;
+    shared_meter_ = std::make_unique<SharedMeter>(*own, *options_.ranks);
+    return shared_meter_.get();
+  }
+
+  LatencyMeter* runtime_meter() {
     latency::BenchOptions bench;
     bench.threads = recipe_.device.threads;
     bench.seed = recipe_.seed;
@@ -279,6 +288,7 @@ class Run {
     context.ranges = ranges_.get();
     context.evaluator = evaluator_.get();
     context.executor = executor_.get();
+    context.ranks = options_.ranks;
     context.device = device_traits_ ? &*device_traits_ : nullptr;
     context.reference = float_model();
     context.pruned = pruned_;
@@ -359,8 +369,20 @@ class Run {
   std::unique_ptr<Executor> executor_ =
       latency::make_runtime_executor(recipe_.device.threads);
   std::unique_ptr<RuntimeMeter> runtime_meter_;
+  std::unique_ptr<SharedMeter> shared_meter_;
   std::unique_ptr<Scorer> scorer_;
 };
+
+RunOutcome execute(const Recipe& recipe, const RunOptions& options) {
+  if (!options.ranks || options.ranks->rank() == 0)
+    return Run(recipe, options).execute();
+  // What it would write is the first rank's already.
+  const Scratch unseen(fs::temp_directory_path());
+  RunOptions quiet = options;
+  fs::path& place = options.out_dir.empty() ? quiet.out_file : quiet.out_dir;
+  place = unseen.path() / place.filename();
+  return Run(recipe, quiet).execute();
+}
 
 }  // namespace
 
@@ -368,7 +390,7 @@ RunOutcome run(const Recipe& recipe, const RunOptions& options) {
   if (!options.score && !options.out_dir.empty())
     throw_internal("run", "a folder of variants needs scores");
   try {
-    return Run(recipe, options).execute();
+    return execute(recipe, options);
   } catch (const fs::filesystem_error& error) {
     throw Error(ErrorKind::kIo, error.path1().string(), error.code().message());
   }

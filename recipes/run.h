@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "passes/base/progress.h"
+#include "passes/ranks.h"
 #include "recipes/recipe.h"
 #include "recipes/report.h"
 
@@ -45,6 +46,10 @@ struct RunOptions {
   Observer* observer = nullptr;
   double bench_seconds = 1.0;     // that each model is measured for, at least
   LatencyMeter* meter = nullptr;  // null: ONNX Runtime on this machine
+  // Null: one process. Each rank makes the same run and shares the work on
+  // samples; the first measures, and alone writes to the places above. Devices
+  // and files that the recipe names have to be the same for all.
+  Ranks* ranks = nullptr;
 };
 
 struct RunOutcome {

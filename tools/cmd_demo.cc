@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +14,7 @@
 #include "passes/base/text.h"
 #include "passes/distill/demo_teacher.h"
 #include "passes/io/onnx/onnx.h"
+#include "passes/rank_environment.h"
 #include "recipes/targets.h"
 #include "tools/command.h"
 #include "tools/flags.h"
@@ -57,6 +59,12 @@ void start_with_waiting_workers() {
 }
 
 int demo(const std::string& output, Context& context) {
+  if (const int64_t ranks = rank_environment().ranks; ranks > 1)
+    throw Error(ErrorKind::kUsage, "demo",
+                fmt::format("it is one process's work, but the environment "
+                            "names {} ranks",
+                            ranks),
+                "start it without a launcher");
   start_with_waiting_workers();
   const std::filesystem::path folder(output);
   make_folder(folder);

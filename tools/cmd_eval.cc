@@ -12,6 +12,7 @@
 #include "tools/flags.h"
 #include "tools/model_file.h"
 #include "tools/output.h"
+#include "tools/rank_job.h"
 
 namespace lathe::cli {
 namespace {
@@ -71,6 +72,7 @@ std::string to_text(const Options& options, const Accuracy& accuracy) {
 }
 
 int evaluate(const Options& options, Context& context) {
+  const std::unique_ptr<Ranks> ranks = join_ranks();
   const ir::Model model = load_model(options.model, context);
   std::optional<ir::Model> reference;
   if (!options.against.empty())
@@ -80,12 +82,15 @@ int evaluate(const Options& options, Context& context) {
       "the data is synthetic: the figures say nothing about real accuracy",
       context);
   accuracy::EvaluateOptions evaluate_options;
+  evaluate_options.ranks = ranks.get();
   evaluate_options.samples = context.flags.samples;
   evaluate_options.jobs = context.jobs();
-  const Accuracy accuracy =
-      accuracy::evaluate(model, reference ? &*reference : nullptr, *source,
-                         evaluate_options, context.terminal, &context.cancel);
+  const Accuracy accuracy = accuracy::evaluate(
+      model, reference ? &*reference : nullptr, *source, evaluate_options,
+      is_first(ranks.get()) ? context.terminal : silent_progress(),
+      &context.cancel);
   context.terminal.end();
+  if (!is_first(ranks.get())) return 0;
   if (!accuracy.top1 && !accuracy.perplexity && !reference)
     context.terminal.warn(
         source->has_labels()

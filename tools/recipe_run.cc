@@ -12,6 +12,7 @@
 #include "recipes/pass_table.h"
 #include "tools/model_file.h"
 #include "tools/output.h"
+#include "tools/rank_job.h"
 #include "tools/report_text.h"
 
 namespace lathe::cli {
@@ -87,17 +88,22 @@ int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
   if (!destination.file.empty()) require_folder_of(destination.file);
   if (!destination.plan.empty()) require_folder_of(destination.plan);
   make_passes(recipe);
+  const std::unique_ptr<Ranks> ranks = join_ranks();
   StageLog log(context.terminal);
   recipes::RunOptions options;
   options.out_dir = destination.folder;
   options.out_file = destination.file;
   options.score = destination.file.empty() || destination.score;
   options.jobs = context.jobs();
-  options.progress = &context.terminal;
+  if (is_first(ranks.get())) {
+    options.progress = &context.terminal;
+    options.observer = &log;
+  }
   options.cancel = &context.cancel;
-  options.observer = &log;
+  options.ranks = ranks.get();
   const recipes::RunOutcome outcome = recipes::run(recipe, options);
   context.terminal.end();
+  if (!is_first(ranks.get())) return outcome.exit_code;
   if (!destination.plan.empty()) write_plan(outcome.report, destination.plan);
   if (context.flags.json) {
     print_json(recipes::to_json(outcome.report));

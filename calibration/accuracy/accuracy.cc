@@ -84,6 +84,10 @@ Accuracy score_model(const Session& session, Reference* reference,
   stream.samples = options.samples;
   stream.jobs = options.jobs;
   stream.batch_size = latency::session_batch_size(session);
+  if (options.ranks) {
+    stream.rank = options.ranks->rank();
+    stream.ranks = options.ranks->ranks();
+  }
   std::vector<size_t> match;
   if (reference) {
     match = match_outputs(names, output_names(reference->session()));
@@ -118,6 +122,7 @@ Accuracy score_model(const Session& session, Reference* reference,
     if (reference) reference->keep(index, slot.reference);
   };
   latency::stream_batches(data, stream, progress, cancel, work, fold);
+  if (options.ranks) totals.gather(*options.ranks);
   return totals.result();
 }
 

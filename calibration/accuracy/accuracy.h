@@ -9,6 +9,7 @@
 #include "passes/base/progress.h"
 #include "passes/batch_source.h"
 #include "passes/evaluator.h"
+#include "passes/ranks.h"
 
 namespace lathe::accuracy {
 
@@ -18,6 +19,9 @@ struct EvaluateOptions {
   // The reference is prepared faster and runs slower: for few samples. Its last
   // bits may differ from those of the same model prepared in full.
   bool quick_reference = false;
+  // Where given, each rank runs its own samples, and every rank returns the
+  // figures of all, the same bits.
+  Ranks* ranks = nullptr;
   // What labels are compared with: the first output when it is [N, classes].
 };
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
+
+#include "passes/base/byte_stream.h"
 
 namespace lathe::accuracy {
 
@@ -21,6 +24,41 @@ void Totals::add(const SampleScore& score) {
     outputs_[i].max_abs_diff =
         std::max(outputs_[i].max_abs_diff, score.outputs[i]->max_abs_diff);
   }
+}
+
+template <class Self, class Use>
+void Totals::for_each_sum(Self& totals, Use use) {
+  const auto use_mean = [&](auto& mean) {
+    use(mean.sum);
+    use(mean.count);
+  };
+  use(totals.samples_);
+  use(totals.token_samples_);
+  use_mean(totals.tokens_);
+  use_mean(totals.top1_);
+  use_mean(totals.top5_);
+  use_mean(totals.agreement_);
+  for (auto& output : totals.outputs_) {
+    use_mean(output.sqnr_db);
+    use_mean(output.cosine);
+  }
+}
+
+void Totals::gather(Ranks& ranks) {
+  ByteWriter own;
+  for_each_sum(*this, [&](const auto& number) { own.add(number); });
+  for (const Output& output : outputs_) own.add(output.max_abs_diff);
+  Totals all(names_, compared_);
+  for (const std::string& bytes : ranks.gather(own.bytes())) {
+    ByteReader theirs(bytes);
+    for_each_sum(all, [&](auto& number) {
+      number += theirs.next<std::remove_reference_t<decltype(number)>>();
+    });
+    for (Output& output : all.outputs_)
+      output.max_abs_diff =
+          std::max(output.max_abs_diff, theirs.next<double>());
+  }
+  *this = std::move(all);
 }
 
 Accuracy Totals::result() const {

@@ -6,6 +6,7 @@
 
 #include "calibration/accuracy/sample_score.h"
 #include "passes/evaluator.h"
+#include "passes/ranks.h"
 
 namespace lathe::accuracy {
 
@@ -17,6 +18,8 @@ class Totals {
         compared_(compared),
         outputs_(names_.size()) {}
   void add(const SampleScore& score);
+  // Becomes the sums over the samples of all ranks, the same bits on each.
+  void gather(Ranks& ranks);
   Accuracy result() const;
 
  private:
@@ -35,6 +38,10 @@ class Totals {
     Mean sqnr_db, cosine;
     double max_abs_diff = 0;
   };
+  // Calls use(number) for all that add up.
+  template <class Self, class Use>
+  static void for_each_sum(Self& totals, Use use);
+
   std::vector<std::string> names_;
   bool compared_;
   int64_t samples_ = 0, token_samples_ = 0;

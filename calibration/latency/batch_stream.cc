@@ -9,6 +9,7 @@
 #include "passes/base/error.h"
 #include "passes/base/in_order.h"
 #include "passes/base/jobs.h"
+#include "passes/ranks.h"
 
 namespace lathe::latency {
 namespace {
@@ -91,7 +92,10 @@ void stream_batches(BatchSource& data, const StreamOptions& options,
   int64_t left = data.size();
   if (options.samples > 0) left = std::min(left, options.samples);
   if (left <= 0) throw_input(data.description(), "the data has no samples");
+  left = shard_size(left, options.rank, options.ranks);
   ReadOptions read;
+  read.rank = options.rank;
+  read.ranks = options.ranks;
   read.batch_size = std::max(options.batch_size, int64_t{1});
   std::unique_ptr<BatchReader> reader = data.read(read);
   std::vector<Batch> slots(stream_slots(options));

@@ -17,9 +17,10 @@ int64_t session_batch_size(const Session& session);
 
 struct StreamOptions {
   std::string task;        // for progress
-  int64_t samples = 0;     // to read at most; 0: all
+  int64_t samples = 0;     // to read at most, by all ranks; 0: all
   int64_t batch_size = 1;  // session_batch_size()
   int jobs = 0;            // batches at work at the same time; 0: all cores
+  int64_t rank = 0, ranks = 1;  // ReadOptions' own
 };
 
 // How many batches are in memory at once. What belongs to the i-th batch may
@@ -31,7 +32,7 @@ size_t stream_slots(const StreamOptions& options);
 // `fold(i, batch)`. Both run on any thread. A last, incomplete batch is filled
 // up by repeating its last sample, so its tensors hold batch_size samples while
 // batch.samples counts the real ones. Error kInput when the data has no
-// samples.
+// samples; a rank may have none of them.
 void stream_batches(BatchSource& data, const StreamOptions& options,
                     ProgressSink& progress, const CancelToken* cancel,
                     const std::function<void(size_t, const Batch&)>& work,

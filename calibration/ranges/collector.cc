@@ -63,6 +63,67 @@ class ShuffledSource final : public BatchSource {
   BatchSource& source_;
 };
 
+using Observers = std::vector<std::unique_ptr<Observer>>;
+
+// Ranks take turns: batch k of rank r is batch k * ranks + r of all. Each
+// passes over those that come after its last one. `batches`: this rank's, of
+// each value.
+void pass_over_the_rest(Ranks& ranks, const std::vector<int64_t>& batches,
+                        Observers& observers) {
+  ByteWriter own;
+  own.add(std::span(batches));
+  std::vector<int64_t> total(batches.size());
+  for (const std::string& bytes : ranks.gather(own.bytes())) {
+    const auto theirs = ByteReader(bytes).next_list<int64_t>();
+    for (size_t i = 0; i < total.size(); ++i) total[i] += theirs.at(i);
+  }
+  for (size_t i = 0; i < batches.size(); ++i) {
+    if (batches[i] == 0) continue;
+    const int64_t last = (batches[i] - 1) * ranks.ranks() + ranks.rank();
+    observers[i]->pass_over(std::max(int64_t{0}, total[i] - 1 - last));
+  }
+}
+
+// Observers and extremes become those of all ranks.
+void gather(Ranks& ranks, const ObserverRow& row,
+            const std::vector<int64_t>& batches, Observers& observers,
+            std::vector<FiniteRange>& all) {
+  pass_over_the_rest(ranks, batches, observers);
+  // Bounds the memory: a histogram has up to 64 KiB a rank.
+  constexpr size_t kTogether = 64;
+  for (size_t begin = 0; begin < all.size(); begin += kTogether) {
+    const size_t end = std::min(begin + kTogether, all.size());
+    ByteWriter own;
+    for (size_t i = begin; i < end; ++i) {
+      std::exchange(all[i], {}).save(own);
+      std::exchange(observers[i], row.make())->save(own);
+    }
+    for (const std::string& bytes : ranks.gather(own.bytes())) {
+      ByteReader theirs(bytes);
+      for (size_t i = begin; i < end; ++i) {
+        all[i].widen(FiniteRange::load(theirs));
+        observers[i]->merge(theirs);
+      }
+    }
+  }
+}
+
+std::vector<FiniteRange> gather_channels(
+    Ranks& ranks, const std::string& name,
+    const std::vector<FiniteRange>& channels) {
+  ByteWriter own;
+  own.add(channels.size());
+  for (const FiniteRange& channel : channels) channel.save(own);
+  std::vector<FiniteRange> all;
+  for (const std::string& bytes : ranks.gather(own.bytes())) {
+    ByteReader from(bytes);
+    std::vector<FiniteRange> theirs(from.next<size_t>());
+    for (FiniteRange& channel : theirs) channel = FiniteRange::load(from);
+    widen_channels(name, theirs, all);
+  }
+  return all;
+}
+
 class Collector final : public RangeCollector {
  public:
   Collector(const ObserverOptions& own, const StreamData& data)
@@ -84,12 +145,14 @@ class Collector final : public RangeCollector {
                            const CancelToken* cancel) override {
     const ObserverRow& row = checked_row(options);
     const std::vector<std::string> names = distinct(values);
-    std::vector<std::unique_ptr<Observer>> observers;
+    Observers observers;
     for (size_t i = 0; i < names.size(); ++i) observers.push_back(row.make());
     std::vector<FiniteRange> all(names.size());
     // What a batch showed of each value.
     std::vector<std::vector<FiniteRange>> slots(
         ValueStream::slots(data_), std::vector<FiniteRange>(names.size()));
+    std::vector<int64_t> batches(names.size());
+    const int64_t others = data_.ranks ? data_.ranks->ranks() - 1 : 0;
     ValueStream(model, names)
         .run(
             data_, progress, cancel,
@@ -100,9 +163,12 @@ class Collector final : public RangeCollector {
               for (size_t i = 0; i < names.size(); ++i) {
                 const FiniteRange batch = std::exchange(slots[slot][i], {});
                 all[i].widen(batch);
+                if (batch.any_element && batches[i]++ > 0 && others > 0)
+                  observers[i]->pass_over(others);
                 observers[i]->follow(batch);
               }
             });
+    if (data_.ranks) gather(*data_.ranks, row, batches, observers, all);
 
     not_finite_.clear();
     std::vector<Range> ranges(names.size());
@@ -130,7 +196,7 @@ class Collector final : public RangeCollector {
     ShuffledSource shuffled(data_.source);
     const bool some = samples > 0 && samples < sample_count();
     const StreamData data =
-        some ? StreamData{shuffled, samples, data_.jobs} : data_;
+        some ? StreamData{shuffled, samples, data_.jobs, data_.ranks} : data_;
     std::map<std::string, int64_t> axes;
     for (const ChannelRequest& request : requests)
       axes.emplace(request.value, request.axis);
@@ -152,6 +218,9 @@ class Collector final : public RangeCollector {
                 widen_channels(names[i], std::exchange(slots[slot][i], {}),
                                all[i]);
             });
+    if (data.ranks)
+      for (size_t i = 0; i < names.size(); ++i)
+        all[i] = gather_channels(*data.ranks, names[i], all[i]);
     ChannelRanges result;
     for (size_t i = 0; i < names.size(); ++i) {
       if (all[i].empty()) continue;
@@ -190,8 +259,9 @@ class Collector final : public RangeCollector {
 
 std::unique_ptr<RangeCollector> make_range_collector(
     const ObserverOptions& observer, BatchSource& data, int64_t samples,
-    int jobs) {
-  return std::make_unique<Collector>(observer, StreamData{data, samples, jobs});
+    int jobs, Ranks* ranks) {
+  return std::make_unique<Collector>(observer,
+                                     StreamData{data, samples, jobs, ranks});
 }
 
 }  // namespace lathe::ranges

@@ -63,4 +63,20 @@ FiniteRange finite_range(std::span<const float> values) {
   return range;
 }
 
+void FiniteRange::save(ByteWriter& to) const {
+  to.add(min);
+  to.add(max);
+  to.add(any_element);
+  to.add(not_finite);
+}
+
+FiniteRange FiniteRange::load(ByteReader& from) {
+  FiniteRange range;
+  range.min = from.next<float>();
+  range.max = from.next<float>();
+  range.any_element = from.next<bool>();
+  range.not_finite = from.next<uint64_t>();
+  return range;
+}
+
 }  // namespace lathe::ranges

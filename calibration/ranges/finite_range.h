@@ -6,6 +6,8 @@
 #include <limits>
 #include <span>
 
+#include "passes/base/byte_stream.h"
+
 namespace lathe::ranges {
 
 struct FiniteRange {
@@ -17,6 +19,8 @@ struct FiniteRange {
   bool any_finite() const { return min <= max; }
   float max_abs() const { return any_finite() ? std::max(-min, max) : 0; }
   void widen(const FiniteRange& other);
+  void save(ByteWriter& to) const;
+  static FiniteRange load(ByteReader& from);
 };
 
 // NaN and the infinities are counted and left out.

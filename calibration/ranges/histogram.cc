@@ -77,7 +77,10 @@ void Histogram::count_misfits(std::span<const float> values, float tried) {
 }
 
 void Histogram::widen_bins(const FiniteRange& range) {
-  const int exponent = exponent_for(range.max_abs());
+  widen_to(exponent_for(range.max_abs()));
+}
+
+void Histogram::widen_to(int exponent) {
   if (exponent <= exponent_) return;
   const int shift = std::min(exponent - exponent_, kBitsOfBins);
   exponent_ = exponent;
@@ -87,6 +90,28 @@ void Histogram::widen_bins(const FiniteRange& range) {
 }
 
 float Histogram::per_width() const { return std::ldexp(1.0f, -exponent_); }
+
+void Histogram::save(ByteWriter& to) const {
+  range_.save(to);
+  to.add(exponent_);
+  to.add(positive());
+  to.add(negative());
+  to.add(zeros());
+}
+
+void Histogram::merge(ByteReader& from) {
+  range_.widen(FiniteRange::load(from));
+  const int exponent = from.next<int>();
+  widen_to(exponent);
+  // Theirs may be narrower.
+  const int shift = std::min(exponent_ - exponent, kBitsOfBins);
+  for (uint32_t side : {uint32_t{0}, kNegative}) {
+    const auto bins = from.next_list<uint64_t>();
+    for (size_t k = 0; k < bins.size(); ++k)
+      counts_[side + (k >> shift)] += bins[k];
+  }
+  counts_[BinLayout::kZeros] += from.next<uint64_t>();
+}
 
 double Histogram::bin_width() const { return std::ldexp(1.0, exponent_); }
 

@@ -24,6 +24,10 @@ class Histogram {
   // Returns the extremes of `values`.
   FiniteRange add(std::span<const float> values);
 
+  void save(ByteWriter& to) const;
+  // As if it had been given the other's elements, too.
+  void merge(ByteReader& from);
+
   const FiniteRange& range() const { return range_; }
   double bin_width() const;
   // Up to the last bin that is not empty.
@@ -35,6 +39,7 @@ class Histogram {
  private:
   float per_width() const;
   void widen_bins(const FiniteRange& range);
+  void widen_to(int exponent);
   FiniteRange count_chunk(std::span<const float> values);
   bool take_misfits();
   void count_misfits(std::span<const float> values, float tried);

@@ -4,6 +4,7 @@
 // divided by the sum of the weights, 1 - (1 - c)^n (Kingma and Ba, Adam, 2015,
 // section 3). Over few samples that is nearly their plain mean.
 #include <algorithm>
+#include <cmath>
 
 #include "calibration/ranges/observer.h"
 
@@ -22,6 +23,19 @@ class MovingAverage final : public Observer {
     move(min_, batch.min);
     move(max_, batch.max);
     move(weight_, 1);
+  }
+
+  void pass_over(int64_t batches) override {
+    const double kept = std::pow(1 - kConstant, static_cast<double>(batches));
+    for (double* average : {&min_, &max_, &weight_}) *average *= kept;
+  }
+  void save(ByteWriter& to) const override {
+    for (double average : {min_, max_, weight_}) to.add(average);
+  }
+  // A sum that every rank's batches add to, each at its own place.
+  void merge(ByteReader& from) override {
+    for (double* average : {&min_, &max_, &weight_})
+      *average += from.next<double>();
   }
 
   Range range(const FiniteRange& all, const ObserverOptions&) const override {

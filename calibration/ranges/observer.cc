@@ -33,6 +33,9 @@ class HistogramObserver final : public Observer {
     return histogram_.add(elements);
   }
 
+  void save(ByteWriter& to) const override { histogram_.save(to); }
+  void merge(ByteReader& from) override { histogram_.merge(from); }
+
   Range range(const FiniteRange&,
               const ObserverOptions& options) const override {
     return choose_(histogram_, options);

@@ -10,6 +10,7 @@
 #include "calibration/ranges/finite_range.h"
 #include "calibration/ranges/histogram.h"
 #include "passes/activation_ranges.h"
+#include "passes/base/byte_stream.h"
 
 namespace lathe::ranges {
 
@@ -24,6 +25,11 @@ class Observer {
   }
   // What see() returned, one call at a time, in the data's order.
   virtual void follow(const FiniteRange& /*batch*/) {}
+  // In the place of follow(), for as many batches of other ranks in a row.
+  virtual void pass_over(int64_t /*batches*/) {}
+  // What it has seen, and seeing what another of its kind has.
+  virtual void save(ByteWriter&) const {}
+  virtual void merge(ByteReader&) {}
   // `all`: the extremes of all elements, at least one of them finite. The
   // result lies inside, save that it may be widened to hold 0.
   virtual Range range(const FiniteRange& all,

@@ -37,6 +37,10 @@ latency::StreamOptions stream_options(const StreamData& data) {
   stream.task = "calibrate";
   stream.samples = data.samples;
   stream.jobs = data.jobs;
+  if (data.ranks) {
+    stream.rank = data.ranks->rank();
+    stream.ranks = data.ranks->ranks();
+  }
   return stream;
 }
 
@@ -82,12 +86,14 @@ size_t ValueStream::slots(const StreamData& data) {
 void ValueStream::run(const StreamData& data, ProgressSink& progress,
                       const CancelToken* cancel, const Visit& visit,
                       const Fold& fold) const {
+  const bool first = !data.ranks || data.ranks->rank() == 0;
   for (size_t i : constants_) {
+    if (!first) break;
     const ir::Tensor& tensor = model_.graph->find(values_[i])->tensor();
     with_elements(tensor, /*batch_size=*/1, /*samples=*/1,
                   [&](const Elements& elements) { visit(0, i, elements); });
   }
-  if (!constants_.empty()) fold(0);
+  if (first && !constants_.empty()) fold(0);
   if (!inputs_.empty() || !computed_.empty())
     run_data(data, progress, cancel, visit, fold);
 }

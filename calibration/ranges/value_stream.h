@@ -10,6 +10,7 @@
 #include "passes/base/progress.h"
 #include "passes/batch_source.h"
 #include "passes/ir/graph.h"
+#include "passes/ranks.h"
 
 namespace lathe::ranges {
 
@@ -20,17 +21,18 @@ struct Elements {
 
 struct StreamData {
   BatchSource& source;
-  int64_t samples = 0;  // to read; 0: all
-  int jobs = 0;         // samples at work at the same time, one thread each
+  int64_t samples = 0;     // to read, by all ranks; 0: all
+  int jobs = 0;            // samples at work at the same time, one thread each
+  Ranks* ranks = nullptr;  // each reads its own samples; null: one process
 };
 
 // Runs the model with the values as further graph outputs, in one session that
 // all jobs share, and calls `visit(slot, i, elements)` for each batch and each
 // value i, one batch on one thread, and `fold(slot)` after it, one call at a
-// time and in the data's order, from any thread; constants come first, once. A
-// slot belongs to one batch at a time and is below `slots(data)`. Samples that
-// only fill up a fixed batch are left out of values whose first dimension is
-// the batch.
+// time and in the data's order, from any thread; constants come first, once, on
+// the first rank alone. A slot belongs to one batch at a time and is below
+// `slots(data)`. Samples that only fill up a fixed batch are left out of values
+// whose first dimension is the batch.
 //
 // `values`: distinct names of floating-point values of the top-level graph.
 // Errors: kInput for others, and for data without samples.

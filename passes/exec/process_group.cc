@@ -40,13 +40,6 @@ class SingleProcess final : public ProcessGroup {
   void barrier() override {}
 };
 
-#if defined(LATHE_WITH_GLOO) || defined(LATHE_WITH_NCCL)
-
-std::chrono::milliseconds milliseconds(double seconds) {
-  return std::chrono::milliseconds(
-      std::max<int64_t>(1, static_cast<int64_t>(seconds * 1000)));
-}
-
 // What c10d says, without where in its sources.
 std::string first_line(const std::exception& error) {
   const auto* ours = dynamic_cast<const c10::Error*>(&error);
@@ -59,6 +52,13 @@ std::string first_line(const std::exception& error) {
 std::string named(const RankEnvironment& environment) {
   return "rank " + std::to_string(environment.rank) + " of " +
          std::to_string(environment.ranks);
+}
+
+#if defined(LATHE_WITH_GLOO) || defined(LATHE_WITH_NCCL)
+
+std::chrono::milliseconds milliseconds(double seconds) {
+  return std::chrono::milliseconds(
+      std::max<int64_t>(1, static_cast<int64_t>(seconds * 1000)));
 }
 
 // Tensors of one type as one vector, and back.
@@ -338,38 +338,6 @@ std::shared_ptr<ProcessGroup> join_process_group(
                 "(MASTER_ADDR, MASTER_PORT)");
   }
   return group;
-}
-
-void average_gradients(ProcessGroup& group,
-                       std::span<const at::Tensor> parameters) {
-  constexpr int64_t kBucketBytes = 25 << 20;
-  if (group.ranks() == 1 || parameters.empty()) return;
-  const at::NoGradGuard no_grad;
-  at::Tensor present = at::empty({static_cast<int64_t>(parameters.size())},
-                                 at::TensorOptions().dtype(at::kLong));
-  int64_t* here = present.data_ptr<int64_t>();
-  for (size_t i = 0; i < parameters.size(); ++i)
-    here[i] = parameters[i].grad().defined();
-  group.all_reduce({present});
-  std::vector<at::Tensor> bucket;
-  int64_t bytes = 0;
-  const auto send = [&] {
-    group.all_reduce(bucket);
-    for (const at::Tensor& gradient : bucket)
-      at::Tensor(gradient).div_(group.ranks());
-    bucket.clear();
-    bytes = 0;
-  };
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    if (here[i] == 0) continue;
-    at::Tensor parameter = parameters[i];
-    if (!parameter.grad().defined())
-      parameter.mutable_grad() = at::zeros_like(parameter);
-    bucket.push_back(parameter.grad());
-    bytes += parameter.numel() * parameter.element_size();
-    if (bytes >= kBucketBytes) send();
-  }
-  if (!bucket.empty()) send();
 }
 
 }  // namespace lathe::exec

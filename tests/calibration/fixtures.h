@@ -13,6 +13,7 @@
 #include "passes/base/random.h"
 #include "passes/batch_source.h"
 #include "passes/ir/text_format.h"
+#include "passes/ranks.h"
 
 namespace lathe::test {
 
@@ -52,28 +53,28 @@ class MemorySource final : public BatchSource {
   std::string description() const override { return "memory"; }
   std::unique_ptr<BatchReader> read(const ReadOptions& options) override {
     ++reads;
-    return std::make_unique<Reader>(*this, options.batch_size);
+    return std::make_unique<Reader>(*this, options);
   }
   int reads = 0;
 
  private:
   class Reader final : public BatchReader {
    public:
-    Reader(const MemorySource& source, int64_t batch)
-        : source_(source), batch_(batch) {}
+    Reader(const MemorySource& source, const ReadOptions& options)
+        : source_(source), options_(options), at_(options.rank) {}
     std::optional<Batch> next() override {
-      int64_t count = std::min(batch_, source_.size() - at_);
+      int64_t count = std::min(options_.batch_size,
+                               shard_size(source_.size(), at_, options_.ranks));
       if (count <= 0) return std::nullopt;
       std::vector<double> values;
       Batch batch;
       batch.samples = count;
-      for (int64_t i = at_; i < at_ + count; ++i) {
-        const auto& sample = source_.samples_[static_cast<size_t>(i)];
+      for (int64_t i = 0; i < count; ++i, at_ += options_.ranks) {
+        const auto& sample = source_.samples_[static_cast<size_t>(at_)];
         values.insert(values.end(), sample.begin(), sample.end());
         if (source_.has_labels())
-          batch.labels.push_back(source_.labels_[static_cast<size_t>(i)]);
+          batch.labels.push_back(source_.labels_[static_cast<size_t>(at_)]);
       }
-      at_ += count;
       std::vector<int64_t> dims = source_.dims_;
       dims.insert(dims.begin(), count);
       batch.inputs.emplace_back(
@@ -83,7 +84,8 @@ class MemorySource final : public BatchSource {
 
    private:
     const MemorySource& source_;
-    int64_t batch_, at_ = 0;
+    const ReadOptions options_;
+    int64_t at_;
   };
 
   std::vector<int64_t> dims_;

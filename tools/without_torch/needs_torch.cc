@@ -3,6 +3,7 @@
 #include "passes/distill/demo_teacher.h"
 #include "passes/distill/loss_rows.h"
 #include "passes/exec/gram_matrix.h"
+#include "passes/exec/process_ranks.h"
 #include "passes/io/torch/torch_import.h"
 #include "passes/prune/fresh_weights.h"
 #include "passes/prune/repair.h"
@@ -59,6 +60,11 @@ void distill::attention_loss(const LossInputs&, const LossSettings&,
 std::vector<exec::GramMatrix> exec::gram_matrices(
     const ir::Model&, const std::vector<GramRequest>&, BatchSource&,
     const GramOptions&, ProgressSink&, const CancelToken*) {
+  throw NeedsTorch();
+}
+
+std::unique_ptr<Ranks> exec::join_ranks(const RankEnvironment&,
+                                        const std::string&) {
   throw NeedsTorch();
 }
 

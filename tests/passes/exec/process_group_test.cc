@@ -10,7 +10,9 @@
 #include <string>
 
 #include "passes/base/error.h"
+#include "passes/exec/process_ranks.h"
 #include "tests/passes/exec/rank_threads.h"
+#include "tests/support/free_port.h"
 
 // After LibTorch.
 #include "tests/passes/exec/exec_fixtures.h"
@@ -94,6 +96,18 @@ TEST_CASE("a rank's tensors reach the others") {
     CHECK(flag.all().item<bool>());
     CHECK(weights.is_leaf());
   });
+}
+
+TEST_CASE("every rank's bytes, in their order") {
+  if (skipped()) return;
+  test::with_ranks(3, [&](const Group& group) {
+    const auto ranks = exec::make_ranks(group);
+    CHECK(exec::process_group_of(ranks.get()) == group);
+    const std::string own(static_cast<size_t>(ranks->rank()) * 2,
+                          static_cast<char>('a' + ranks->rank()));
+    CHECK(ranks->gather(own) == std::vector<std::string>{"", "bb", "cccc"});
+  });
+  CHECK(exec::process_group_of(nullptr)->ranks() == 1);
 }
 
 TEST_CASE("types without a sum") {

@@ -1,32 +1,13 @@
 #include "tests/passes/exec/rank_threads.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <exception>
 #include <thread>
 #include <vector>
 
-#include "passes/base/error.h"
+#include "tests/support/free_port.h"
 
 namespace lathe::test {
-
-int free_port() {
-  const int listening = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const bool bound = ::bind(listening, generic, size) == 0 &&
-                     ::getsockname(listening, generic, &size) == 0;
-  ::close(listening);
-  if (!bound) throw_internal("test", "there is no free port");
-  return ntohs(address.sin_port);
-}
 
 void with_ranks(
     int64_t ranks,

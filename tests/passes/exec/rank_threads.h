@@ -7,9 +7,6 @@
 
 namespace lathe::test {
 
-// A port of this machine that nothing listens to.
-int free_port();
-
 // Joins `ranks` ranks over the loopback interface and calls `work` for each on
 // a thread of its own. Throws what the first that failed threw.
 void with_ranks(
