@@ -38,6 +38,8 @@ struct PassResult {
   std::vector<LayerDecision> layers = {};  // in the graph's order
   // JSON of what was decided, where it can be edited and fed back; else empty.
   std::string plan = {};
+  // JSON of how training went (exec::TrainingReport); else empty.
+  std::string training = {};
 
   void add(PassResult other) {
     changes += other.changes;
@@ -45,6 +47,7 @@ struct PassResult {
     for (LayerDecision& layer : other.layers)
       layers.push_back(std::move(layer));
     if (!other.plan.empty()) plan = std::move(other.plan);
+    if (!other.training.empty()) training = std::move(other.training);
   }
 };
 

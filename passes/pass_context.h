@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -40,6 +41,12 @@ struct PassContext {
   Evaluator* evaluator = nullptr;         // passes/evaluator.h
   Executor* executor = nullptr;           // passes/executor.h
   Ranks* ranks = nullptr;                 // passes/ranks.h; null: one process
+  // The model that the run was given: what a student learns from.
+  const ir::Model* input = nullptr;
+  // Where long work keeps what it can go on from, and its metrics. Its files
+  // stay until the run's results are written, but for those that a person
+  // reads. Empty: nowhere.
+  std::filesystem::path work_folder;
   // The float model that was quantized: what the first pass that coded
   // something was given. Names of nodes are the same. Null before. For what
   // repairs a pruned model: the dense one.

@@ -1,6 +1,6 @@
-// What the pass table's rows of passes/quantize and passes/prune are made of:
-// each pass's options as a JSON Schema, and the pass of options that the schema
-// accepts.
+// What the pass table's rows of passes/quantize, passes/prune and
+// passes/distill are made of: each pass's options as a JSON Schema, and the
+// pass of options that the schema accepts.
 #pragma once
 
 #include <memory>
@@ -48,6 +48,10 @@ const char* scale_width_options();
 PassPtr make_scale_width(const Json& options);
 const char* sparsify_weights_options();
 PassPtr make_sparsify_weights(const Json& options);
+const char* load_student_options();
+PassPtr make_load_student(const Json& options);
+const char* distill_options();
+PassPtr make_distill(const Json& options);
 
 // A schema with the options that say what to leave in float.
 std::string with_exclusions(const std::string& text);

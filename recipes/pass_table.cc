@@ -116,6 +116,14 @@ const PassRow kPasses[] = {
     {"sparsify_weights",
      "Zeros for the smallest weights, for runtimes that use them", "sparse",
      sparsify_weights_options(), /*needs_data=*/false, make_sparsify_weights},
+    {"load_student",
+     "Takes another model with the same inputs and outputs in its place",
+     "student", load_student_options(), /*needs_data=*/false, make_load_student,
+     /*path_option=*/"model"},
+    {"distill",
+     "Trains the model to compute what the input model computes, codes "
+     "included",
+     "distilled", distill_options(), /*needs_data=*/true, make_distill},
 };
 
 }  // namespace

@@ -46,6 +46,11 @@ constexpr Preset kPresets[] = {
      "simplify, prune",
      R"({"schema_version": 1,
  "stages": [{"pass": "simplify"}, {"pass": "prune_channels"}]})"},
+    {"distill",
+     "A student trained to compute what the input model computes: put "
+     "load_student or scale_width in front",
+     R"({"schema_version": 1,
+ "stages": [{"pass": "distill"}, {"pass": "reestimate_batch_norm"}]})"},
     {"sparse-weights", "Zeros for the smallest weights: simplify, sparsify",
      R"({"schema_version": 1,
  "stages": [{"pass": "simplify"}, {"pass": "sparsify_weights"}]})"},

@@ -120,6 +120,7 @@ Json stage_json(const StageReport& stage) {
   json["remarks"] = std::move(remarks);
   if (!stage.layers.empty()) json["layers"] = layers_json(stage.layers);
   if (!stage.plan.empty()) json["plan"] = Json::parse(stage.plan);
+  if (!stage.training.empty()) json["training"] = Json::parse(stage.training);
   return json;
 }
 

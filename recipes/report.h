@@ -29,7 +29,7 @@ struct StageReport {
   int64_t changes = 0;
   std::vector<Remark> remarks;
   std::vector<LayerDecision> layers;  // empty: the pass decides nothing of them
-  std::string plan;                   // PassResult::plan
+  std::string plan, training;         // PassResult's
 };
 
 // A model file that was written, for one target.

@@ -18,6 +18,7 @@
 #include "passes/base/random.h"
 #include "passes/base/text.h"
 #include "passes/device_traits.h"
+#include "passes/distill/distill.h"
 #include "passes/io/import.h"
 #include "passes/io/onnx/onnx.h"
 #include "passes/quantize/quantize.h"
@@ -103,6 +104,7 @@ class Run {
       deliver_file(delivery, options_.out_file, report_);
     else
       deliver_folder(delivery, options_.out_dir, report_);
+    forget_progress();
     return {report_, report_.exit_code};
   }
 
@@ -290,6 +292,8 @@ class Run {
     context.executor = executor_.get();
     context.ranks = options_.ranks;
     context.device = device_traits_ ? &*device_traits_ : nullptr;
+    context.input = &models_.front();
+    context.work_folder = work_folder(stage.name);
     context.reference = float_model();
     context.pruned = pruned_;
     context.input_shapes = report_.input_shapes;
@@ -299,6 +303,7 @@ class Run {
     stage.remarks = std::move(result.remarks);
     stage.layers = std::move(result.layers);
     stage.plan = std::move(result.plan);
+    stage.training = std::move(result.training);
     if (context.pruned != pruned_) {
       pruned_ = std::move(context.pruned);
       dense_ = models_.size() - 1;
@@ -337,6 +342,26 @@ class Run {
     report_.stages.back().score.accuracy =
         accuracy::evaluate(models_.back(), &models_.front(), *data_.scoring,
                            evaluate, *options_.progress, options_.cancel);
+  }
+
+  // Where a stage keeps what it can go on from when the run is repeated; made
+  // by the pass that uses it.
+  fs::path work_folder(const std::string& stage) const {
+    const fs::path folder =
+        options_.out_dir.empty()
+            ? fs::path(options_.out_file.string() + ".training")
+            : options_.out_dir / "training";
+    return folder / stage;
+  }
+
+  // The results are written: nothing is left to go on with.
+  void forget_progress() const {
+    for (const StageReport& stage : report_.stages)
+      if (!stage.training.empty())
+        for (const char* file : distill::kProgressFiles) {
+          std::error_code ignored;
+          fs::remove(work_folder(stage.name) / file, ignored);
+        }
   }
 
   uint64_t derive_seed_for(const std::string& stage) const {

@@ -63,6 +63,7 @@ Action setup_compare(CLI::App& app);
 Action setup_compress(CLI::App& app);
 Action setup_convert(CLI::App& app);
 Action setup_demo(CLI::App& app);
+Action setup_distill(CLI::App& app);
 Action setup_estimate(CLI::App& app);
 Action setup_eval(CLI::App& app);
 Action setup_inspect(CLI::App& app);

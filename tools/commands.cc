@@ -15,6 +15,8 @@ constexpr Command kCommands[] = {
      &setup_quantize},
     {"prune", "remove channels, heads and blocks for a latency", kCompressing,
      &setup_prune},
+    {"distill", "train a smaller model to do what its teacher does",
+     kCompressing, &setup_distill},
     {"demo", "the whole way on a built-in model and data", kCompressing,
      &setup_demo},
     {"profile", "measure this device for estimates", kMeasuring, &setup_profile,

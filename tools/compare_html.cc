@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "tools/html.h"
+
 namespace lathe::cli {
 namespace {
 
@@ -12,46 +14,13 @@ using accuracy::Comparison;
 using accuracy::LayerError;
 
 constexpr char kStyle[] = R"(
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem;
-       margin: 2rem auto; padding: 0 1rem; }
-.chart { overflow-x: auto; }
-svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
-svg line { stroke: currentColor; stroke-opacity: .25; }
 .good { fill: #3b7dd8; } .fair { fill: #d99a1c; } .bad { fill: #c8413b; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem; text-align: right;
-         border-bottom: 1px solid #8884; }
-th:first-child, td:first-child { text-align: left; }
 .layers th:nth-child(2), .layers td:nth-child(2) { text-align: left; }
 tr.jump td { font-weight: bold; }
 )";
 
 constexpr int kBar = 14, kGap = 4, kHeight = 240, kLeft = 44, kTop = 12;
 constexpr double kTallestDb = 60;  // bars end there
-
-std::string escaped(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      default:
-        result += c;
-    }
-  }
-  return result;
-}
 
 int height_of(double sqnr_db) {
   return static_cast<int>(kHeight * std::clamp(sqnr_db, 0.0, kTallestDb) /
@@ -86,7 +55,7 @@ std::string chart(const Comparison& comparison) {
         "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\">"
         "<title>{}: {:.1f} dB</title></rect>\n",
         level_of(layer.sqnr_db), x, kTop + kHeight - height, kBar, height,
-        escaped(accuracy::describe_layer(comparison, i)), layer.sqnr_db);
+        html_escaped(accuracy::describe_layer(comparison, i)), layer.sqnr_db);
     if (comparison.jumps && comparison.first_jump == i)
       svg += fmt::format(
           "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">&#9650;</text>\n",
@@ -96,7 +65,7 @@ std::string chart(const Comparison& comparison) {
 }
 
 std::string cell(const std::string& text) {
-  return "<td>" + escaped(text) + "</td>";
+  return "<td>" + html_escaped(text) + "</td>";
 }
 
 std::string share(const std::optional<double>& value) {
@@ -141,7 +110,7 @@ std::string output_table(const Comparison& comparison) {
 }
 
 std::string paragraph(const std::string& text) {
-  return "<p>" + escaped(text) + "</p>\n";
+  return "<p>" + html_escaped(text) + "</p>\n";
 }
 
 }  // namespace
@@ -149,11 +118,6 @@ std::string paragraph(const std::string& text) {
 std::string compare_html(const Comparison& comparison,
                          const std::string& reference,
                          const std::string& other) {
-  std::string html = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<title>{0} against {1}</title>\n<style>{2}</style>\n</head>\n<body>\n"
-      "<h1>{0} against {1}</h1>\n",
-      escaped(other), escaped(reference), kStyle);
   std::string summary = fmt::format("{} samples", comparison.samples);
   if (comparison.accuracy.agreement)
     summary += fmt::format(", agreement {:.2f}%",
@@ -162,12 +126,13 @@ std::string compare_html(const Comparison& comparison,
     summary += fmt::format(", top-1 {:.2f}% before, {:.2f}% after",
                            100 * *comparison.reference_top1,
                            100 * *comparison.accuracy.top1);
-  html += paragraph(summary) + paragraph(accuracy::describe_jump(comparison));
+  std::string html =
+      paragraph(summary) + paragraph(accuracy::describe_jump(comparison));
   for (const std::string& remark : accuracy::comparison_remarks(comparison))
     html += paragraph(remark);
   html += output_table(comparison) + "<h2>SQNR by layer, in execution order" +
           "</h2>\n" + chart(comparison) + layer_table(comparison);
-  return html + "</body>\n</html>\n";
+  return html_page(other + " against " + reference, kStyle, html);
 }
 
 }  // namespace lathe::cli

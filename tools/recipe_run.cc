@@ -14,9 +14,12 @@
 #include "tools/output.h"
 #include "tools/rank_job.h"
 #include "tools/report_text.h"
+#include "tools/training_html.h"
 
 namespace lathe::cli {
 namespace {
+
+namespace fs = std::filesystem;
 
 // Names the stage in progress; with -v, what each did and left alone, as it
 // happens.
@@ -86,7 +89,8 @@ int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
                Context& context) {
   io::format_of(recipe.resolve(recipe.model));  // it must exist
   if (!destination.file.empty()) require_folder_of(destination.file);
-  if (!destination.plan.empty()) require_folder_of(destination.plan);
+  for (const fs::path& file : {destination.plan, destination.html})
+    if (!file.empty()) require_folder_of(file);
   make_passes(recipe);
   const std::unique_ptr<Ranks> ranks = join_ranks();
   StageLog log(context.terminal);
@@ -105,6 +109,8 @@ int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
   context.terminal.end();
   if (!is_first(ranks.get())) return outcome.exit_code;
   if (!destination.plan.empty()) write_plan(outcome.report, destination.plan);
+  if (!destination.html.empty())
+    write_file_atomic(destination.html, training_html(outcome.report));
   if (context.flags.json) {
     print_json(recipes::to_json(outcome.report));
   } else if (destination.file.empty()) {

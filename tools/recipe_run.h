@@ -29,6 +29,7 @@ inline constexpr double kNamedDeviceConfidence = 0.95;
 struct Destination {
   std::filesystem::path folder, file;
   std::filesystem::path plan = {};  // of the last stage that made one
+  std::filesystem::path html = {};  // of how training went
   bool score = false;               // a file as well; a folder always is
 };
 

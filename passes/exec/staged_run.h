@@ -43,7 +43,8 @@ class StagedRun {
 
   // What computes `values` from what is held; its inputs as names.
   ir::Model part(const std::vector<std::string>& values) const;
-  // The held value of that name.
+  // All that is held of a sample, and the value of one name.
+  const Program::Named& held(size_t sample) const { return held_[sample]; }
   const at::Tensor& held(size_t sample, const std::string& name) const;
 
  private:

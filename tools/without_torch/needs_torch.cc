@@ -1,6 +1,7 @@
 // All that the program calls of what is built on LibTorch. Linked into `lathe`
 // in place of it; `lathe-torch` has the real ones.
 #include "passes/distill/demo_teacher.h"
+#include "passes/distill/distill.h"
 #include "passes/distill/loss_rows.h"
 #include "passes/exec/gram_matrix.h"
 #include "passes/exec/process_ranks.h"
@@ -54,6 +55,10 @@ void distill::features_loss(const LossInputs&, const LossSettings&,
 
 void distill::attention_loss(const LossInputs&, const LossSettings&,
                              at::Tensor&) {
+  throw NeedsTorch();
+}
+
+std::unique_ptr<Pass> distill::make_distill(DistillOptions) {
   throw NeedsTorch();
 }
 

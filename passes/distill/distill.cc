@@ -1,0 +1,189 @@
+// distill: trains the model to compute what its teacher computes.
+//
+// Before: any model whose weights the executor can train, codes included.
+// After: the same graph with other numbers.
+#include "passes/distill/distill.h"
+
+#include <fmt/format.h>
+
+#include "passes/base/error.h"
+#include "passes/base/hash.h"
+#include "passes/base/random.h"
+#include "passes/distill/block_training.h"
+#include "passes/distill/distill_task.h"
+#include "passes/distill/model_shapes.h"
+#include "passes/exec/model_part.h"
+#include "passes/exec/process_ranks.h"
+#include "passes/io/onnx/onnx.h"
+
+namespace lathe::distill {
+namespace {
+
+// Evaluations look at this share of the samples, and at most at so many.
+constexpr int64_t kHeldOutShare = 10, kMostHeldOut = 1000;
+
+std::string hash(const ir::Model& model) {
+  const io::DetachedModel file = io::export_onnx_detached(model);
+  std::string parts = sha256_hex(file.bytes);
+  for (const auto& [name, tensor] : file.weights)
+    parts += name + sha256_hex(tensor.bytes());
+  return sha256_hex(parts);
+}
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed)
+    throw Error(ErrorKind::kIo, folder.string(),
+                "cannot be made: " + failed.message());
+}
+
+class Distill final : public Pass {
+ public:
+  explicit Distill(DistillOptions options) : options_(std::move(options)) {}
+
+  std::string name() const override { return "distill"; }
+
+  PassResult run(ir::Model& model, PassContext& context) override {
+    if (!context.data)
+      throw Error(ErrorKind::kUsage, "distill", "needs samples to train on",
+                  "give --data");
+    if (!context.input)
+      throw Error(ErrorKind::kUsage, "distill", "needs a teacher",
+                  "give --teacher");
+    PassResult result;
+    if (options_.mode == TrainingMode::kBlocks)
+      return train_blocks(model, options_, context);
+    train(model, context, result);
+    result.changes = 1;
+    return result;
+  }
+
+ private:
+  void train(ir::Model& model, PassContext& context, PassResult& result) {
+    exec::TrainOptions options = options_.train;
+    options.folder = context.work_folder;
+    if (!options.folder.empty()) make_folder(options.folder);
+    fit_to_data(model, *context.data, options, result);
+
+    const ir::Model teacher = simplified_teacher(context);
+    const ir::Model bound = with_shapes(model, context);
+    const TrainingTwin twin(model, context.reference, context.input_shapes);
+    DistillTask::Parts parts;
+    parts.twin = &twin;
+    parts.objective =
+        make_objective(options_, bound, with_shapes(teacher, context),
+                       context.data->has_labels());
+    for (const std::string& remark : parts.objective.remarks)
+      result.remarks.push_back({"", remark});
+    parts.device = at::Device(options.device);
+    parts.seed = derive_seed(context.seed, "adapters");
+    const std::string fingerprint = this->fingerprint(model, context);
+    if (parts.objective.needs_teacher)
+      parts.teacher =
+          make_teacher(teacher, parts, options, fingerprint, context);
+    parts.keep_last_good = [&](const exec::Program& program) -> std::string {
+      if (options.folder.empty()) return "";
+      ir::Model kept = ir::clone(model);
+      twin.store(program, kept);
+      const std::filesystem::path file = options.folder / "last_good.onnx";
+      io::export_onnx(kept, file);
+      return file.string();
+    };
+    DistillTask task(std::move(parts));
+    const std::shared_ptr<exec::ProcessGroup> group =
+        exec::process_group_of(context.ranks);
+    if (group->ranks() > 1) task.program().set_group(group);
+    const exec::TrainingReport report = exec::train(
+        task, *context.data, options, fingerprint, group.get(), context);
+    twin.store(task.program(), model);
+    result.training = exec::to_json(report);
+    describe(report, options, result);
+  }
+
+  // A batch size that the model fixes; samples kept aside.
+  void fit_to_data(const ir::Model& model, const BatchSource& data,
+                   exec::TrainOptions& options, PassResult& result) const {
+    if (const auto fixed = exec::fixed_batch_size(*model.graph)) {
+      options.accumulate *= std::max<int64_t>(1, options.batch_size / *fixed);
+      if (*fixed != options.batch_size)
+        result.remarks.push_back(
+            {"",
+             fmt::format("the model takes {} sample{} at a time: {} of "
+                         "them make a step",
+                         *fixed, *fixed == 1 ? "" : "s", options.accumulate)});
+      options.batch_size = *fixed;
+    }
+    if (options.held_out < 0)
+      options.held_out = std::min(kMostHeldOut, data.size() / kHeldOutShare);
+    if (options.augment && options.augmentation.any() && !data.has_images())
+      throw Error(ErrorKind::kUsage, "augment",
+                  data.description() + " holds no images to be varied",
+                  "leave it out");
+    if (data.is_synthetic())
+      result.remarks.push_back(
+          {"",
+           "the student learns from synthetic samples: it will be like its "
+           "teacher on those alone"});
+  }
+
+  std::unique_ptr<Teacher> make_teacher(const ir::Model& model,
+                                        const DistillTask::Parts& parts,
+                                        const exec::TrainOptions& options,
+                                        const std::string& fingerprint,
+                                        const PassContext& context) const {
+    std::vector<std::string> features;
+    for (const FeaturePair& pair : parts.objective.pairs)
+      features.push_back(pair.teacher);
+    std::unique_ptr<OutputCache> cache;
+    const bool varied =
+        options.mixup > 0 || (options.augment && context.data->has_images());
+    if (!varied && features.empty() && !options.folder.empty() &&
+        options_.teacher_cache_bytes > 0)
+      cache = std::make_unique<OutputCache>(options.folder / kTeacherCacheFile,
+                                            fingerprint, context.data->size(),
+                                            options_.teacher_cache_bytes);
+    return std::make_unique<Teacher>(model, features, parts.device,
+                                     std::move(cache));
+  }
+
+  // Which run a checkpoint belongs to.
+  std::string fingerprint(const ir::Model& model,
+                          const PassContext& context) const {
+    return sha256_hex(fmt::format(
+        "{}\n{}\n{}\n{}\n{} {}\n{}", options_.text, hash(model),
+        hash(*context.input), context.data->description(), context.data->size(),
+        context.data->has_labels(), context.seed));
+  }
+
+  static void describe(const exec::TrainingReport& report,
+                       const exec::TrainOptions& options, PassResult& result) {
+    const auto say = [&](const std::string& text) {
+      result.remarks.push_back({"", text});
+    };
+    say(fmt::format("trained for {} steps of {} samples in {:.0f} s",
+                    report.steps, options.batch_size * options.accumulate,
+                    report.seconds));
+    if (report.stopped_early)
+      say(fmt::format("stopped early: nothing got better in {} evaluations",
+                      options.patience));
+    if (report.best_step > 0 && report.best_step != report.steps)
+      say(
+          fmt::format("the result is that of step {}, the best on the {} "
+                      "samples held out",
+                      report.best_step, options.held_out));
+    if (report.resumed_at > 0)
+      say(fmt::format("went on after step {} of an earlier run",
+                      report.resumed_at));
+  }
+
+  const DistillOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Pass> make_distill(DistillOptions options) {
+  return std::make_unique<Distill>(std::move(options));
+}
+
+}  // namespace lathe::distill
