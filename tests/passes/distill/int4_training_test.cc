@@ -1,6 +1,9 @@
 // Training in 4 bits.
 #include "passes/base/random.h"
+#include "passes/io/onnx/onnx.h"
+#include "passes/rewrite/rewrite.h"
 #include "tests/passes/distill/twin_support.h"
+#include "tests/support/shared.h"
 
 namespace lathe::distill::test {
 namespace {
@@ -103,6 +106,34 @@ TEST_CASE("training_twin: 4-bit codes that nothing trained stay") {
       twin.store(*compile(twin), stored);
       CHECK(different_initializers(rounded, stored).empty());
     }
+  }
+}
+
+TEST_CASE("training_twin: ResNet-20") {
+  const auto file =
+      lathe::test::shared_file("models/cifar10_resnet20/model.onnx");
+  if (file.empty()) return;
+  ir::Model model = io::import_onnx(file);
+  PassContext context;
+  quantize::test::FixedRanges ranges;
+  context.ranges = &ranges;
+  rewrite::make_simplify()->run(model, context);
+  ir::Model int8 = ir::clone(model);
+  quantize::make_quantize_static({})->run(int8, context);
+  std::vector<ir::Model> models;
+  models.push_back(int4(model, /*symmetric=*/true));
+  models.push_back(std::move(int8));
+  for (const ir::Model& quantized : models) {
+    const TrainingTwin twin(quantized, &model);
+    const auto program = compile(twin);
+    // Weights, bias and scale of 20 layers, and the scales of activations.
+    if (&quantized == &models[0])
+      CHECK(program->parameters().size() == 60);
+    else
+      CHECK(program->parameters().size() > 60 + 20);
+    ir::Model stored = ir::clone(quantized);
+    twin.store(*program, stored);
+    CHECK(different_initializers(quantized, stored).empty());
   }
 }
 

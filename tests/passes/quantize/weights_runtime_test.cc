@@ -109,13 +109,14 @@ TEST_CASE("quantize_weights: the runtime multiplies by what the codes say") {
 }
 
 TEST_CASE("quantize_weights: convolutions compute with what the codes say") {
-  const char* kWindows[] = {"", "{strides = [2, 1], pads = [1, 0, 1, 2]}",
-                            "{auto_pad = \"SAME_UPPER\", dilations = [2, 2]}"};
-  for (const char* window : kWindows) {
+  const std::string windows[] = {
+      "", "{strides = [2, 1], pads = [1, 0, 1, 2], dilations = [1, 2]}",
+      "{auto_pad = \"SAME_UPPER\", strides = [2, 2]}"};
+  for (const std::string& window : windows) {
     ir::Model model = ir::parse_text(
         "opset 17 graph { input %x: float[2,3,9,8] input %w: float[5,3,3,3] "
         "input %wb: float[5] %y = Conv(%x, %w, %wb) " +
-        std::string(window) + " @conv output %y }");
+        window + " @conv output %y }");
     draw_weights(model);
     ir::infer_shapes(model);
     NoiseSource noise(model, 8);
@@ -138,7 +139,7 @@ TEST_CASE("quantize_weights: convolutions compute with what the codes say") {
         CHECK(nearest > (bits == 4 ? 14 : 36));
         options.method = Method::kGptq;
         const ir::Model better = quantized(model, options, &noise);
-        CHECK(compare(model, better, {noise.inputs(0)}).sqnr_db > nearest + 3);
+        CHECK(compare(model, better, {noise.inputs(0)}).sqnr_db > nearest + 2);
       }
   }
 }
