@@ -40,7 +40,9 @@ struct PassContext {
   RangeCollector* ranges = nullptr;       // passes/activation_ranges.h
   Evaluator* evaluator = nullptr;         // passes/evaluator.h
   Executor* executor = nullptr;           // passes/executor.h
-  Ranks* ranks = nullptr;                 // passes/ranks.h; null: one process
+  // The same with all cores for one model.
+  Executor* batch_executor = nullptr;
+  Ranks* ranks = nullptr;  // passes/ranks.h; null: one process
   // The model that the run was given: what a student learns from.
   const ir::Model* input = nullptr;
   // Where long work keeps what it can go on from, and its metrics. Its files

@@ -15,6 +15,7 @@
 #include "calibration/latency/session.h"
 #include "calibration/ranges/collector.h"
 #include "passes/base/error.h"
+#include "passes/base/jobs.h"
 #include "passes/base/random.h"
 #include "passes/base/text.h"
 #include "passes/device_traits.h"
@@ -63,6 +64,12 @@ fs::path prepare_place(const RunOptions& options) {
     throw Error(ErrorKind::kUsage, options.out_file.string(),
                 "is a folder; a file name is expected");
   return options.out_file.parent_path();
+}
+
+fs::path work_place(const RunOptions& options) {
+  return options.out_dir.empty()
+             ? fs::path(options.out_file.string() + ".training")
+             : options.out_dir / "training";
 }
 
 class Run {
@@ -290,6 +297,7 @@ class Run {
     context.ranges = ranges_.get();
     context.evaluator = evaluator_.get();
     context.executor = executor_.get();
+    context.batch_executor = batch_executor_.get();
     context.ranks = options_.ranks;
     context.device = device_traits_ ? &*device_traits_ : nullptr;
     context.input = &models_.front();
@@ -347,21 +355,15 @@ class Run {
   // Where a stage keeps what it can go on from when the run is repeated; made
   // by the pass that uses it.
   fs::path work_folder(const std::string& stage) const {
-    const fs::path folder =
-        options_.out_dir.empty()
-            ? fs::path(options_.out_file.string() + ".training")
-            : options_.out_dir / "training";
-    return folder / stage;
+    const fs::path& place = options_.work_place;
+    return (place.empty() ? work_place(options_) : place) / stage;
   }
 
   // The results are written: nothing is left to go on with.
   void forget_progress() const {
     for (const StageReport& stage : report_.stages)
       if (!stage.training.empty())
-        for (const char* file : distill::kProgressFiles) {
-          std::error_code ignored;
-          fs::remove(work_folder(stage.name) / file, ignored);
-        }
+        distill::forget_progress(work_folder(stage.name));
   }
 
   uint64_t derive_seed_for(const std::string& stage) const {
@@ -393,6 +395,9 @@ class Run {
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<Executor> executor_ =
       latency::make_runtime_executor(recipe_.device.threads);
+  std::unique_ptr<Executor> batch_executor_ =
+      latency::make_runtime_executor(effective_jobs(options_.jobs),
+                                     /*spin=*/false);
   std::unique_ptr<RuntimeMeter> runtime_meter_;
   std::unique_ptr<SharedMeter> shared_meter_;
   std::unique_ptr<Scorer> scorer_;
@@ -404,6 +409,7 @@ RunOutcome execute(const Recipe& recipe, const RunOptions& options) {
   // What it would write is the first rank's already.
   const Scratch unseen(fs::temp_directory_path());
   RunOptions quiet = options;
+  quiet.work_place = work_place(options);
   fs::path& place = options.out_dir.empty() ? quiet.out_file : quiet.out_dir;
   place = unseen.path() / place.filename();
   return Run(recipe, quiet).execute();

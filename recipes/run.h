@@ -37,6 +37,9 @@ struct RunOptions {
   std::filesystem::path out_dir;
   // One file gets the last stage's model; nothing else is written.
   std::filesystem::path out_file;
+  // Where stages keep what they can go on from; empty: "<out_file>.training" or
+  // "training" in out_dir.
+  std::filesystem::path work_place = {};
   // Scores the stages. With out_file it may be false: no eval data is read
   // then and nothing is measured.
   bool score = true;

@@ -5,7 +5,10 @@ namespace {
 
 class RuntimeExecutor final : public Executor {
  public:
-  explicit RuntimeExecutor(int threads) { options_.threads = threads; }
+  RuntimeExecutor(int threads, bool spin) {
+    options_.threads = threads;
+    options_.spin = spin;
+  }
 
   std::unique_ptr<Executable> prepare(const ir::Model& model) const override {
     return Session::open(model, options_);
@@ -17,8 +20,8 @@ class RuntimeExecutor final : public Executor {
 
 }  // namespace
 
-std::unique_ptr<Executor> make_runtime_executor(int threads) {
-  return std::make_unique<RuntimeExecutor>(threads);
+std::unique_ptr<Executor> make_runtime_executor(int threads, bool spin) {
+  return std::make_unique<RuntimeExecutor>(threads, spin);
 }
 
 }  // namespace lathe::latency

@@ -86,6 +86,6 @@ NamedTensors fit_types(const Session& session, const NamedTensors& given);
 
 std::string runtime_version();  // "1.30.0"
 // An Executor whose prepared models are Sessions.
-std::unique_ptr<Executor> make_runtime_executor(int threads);
+std::unique_ptr<Executor> make_runtime_executor(int threads, bool spin = true);
 
 }  // namespace lathe::latency

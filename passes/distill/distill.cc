@@ -38,6 +38,13 @@ void make_folder(const std::filesystem::path& folder) {
                 "cannot be made: " + failed.message());
 }
 
+// Each rank its own.
+std::string cache_file(const Ranks* ranks) {
+  return ranks && ranks->rank() > 0
+             ? fmt::format("{}.{}", kTeacherCacheFile, ranks->rank())
+             : kTeacherCacheFile;
+}
+
 class Distill final : public Pass {
  public:
   explicit Distill(DistillOptions options) : options_(std::move(options)) {}
@@ -140,11 +147,11 @@ class Distill final : public Pass {
         options.mixup > 0 || (options.augment && context.data->has_images());
     if (!varied && features.empty() && !options.folder.empty() &&
         options_.teacher_cache_bytes > 0)
-      cache = std::make_unique<OutputCache>(options.folder / kTeacherCacheFile,
-                                            fingerprint, context.data->size(),
-                                            options_.teacher_cache_bytes);
+      cache = std::make_unique<OutputCache>(
+          options.folder / cache_file(context.ranks), fingerprint,
+          context.data->size(), options_.teacher_cache_bytes);
     return std::make_unique<Teacher>(model, features, parts.device,
-                                     std::move(cache));
+                                     context.batch_executor, std::move(cache));
   }
 
   // Which run a checkpoint belongs to.

@@ -49,10 +49,10 @@ struct DistillOptions {
   std::string text = {};
 };
 
-// In context.work_folder: of no use once the result is written.
+// In context.work_folder: of every rank; further ranks' with ".N".
 inline constexpr const char* kTeacherCacheFile = "teacher_outputs";
-inline constexpr const char* kProgressFiles[] = {exec::kCheckpointFile,
-                                                 kTeacherCacheFile};
+// Removes what is of no use once the result is written.
+void forget_progress(const std::filesystem::path& work_folder);
 
 // Learns from context.input; needs context.data. A student with codes (QDQ) is
 // trained through fake quantization with learned steps, and stays what it is.

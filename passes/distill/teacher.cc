@@ -176,10 +176,56 @@ void OutputCache::keep(const std::vector<int64_t>& indices,
   }
 }
 
+namespace {
+
+// Null where it cannot.
+std::unique_ptr<Executable> prepare(const Executor& executor,
+                                    const ir::Model& model,
+                                    const std::vector<std::string>& features) {
+  ir::Model seen = ir::clone(model);
+  for (const std::string& feature : features)
+    seen.graph->add_output(seen.graph->find(feature));
+  try {
+    return executor.prepare(seen);
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
+
+ir::DataType type_of(const at::Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case at::kFloat:
+      return ir::DataType::kFloat;
+    case at::kDouble:
+      return ir::DataType::kDouble;
+    case at::kHalf:
+      return ir::DataType::kFloat16;
+    case at::kBFloat16:
+      return ir::DataType::kBfloat16;
+    case at::kInt:
+      return ir::DataType::kInt32;
+    case at::kByte:
+      return ir::DataType::kUint8;
+    case at::kChar:
+      return ir::DataType::kInt8;
+    case at::kBool:
+      return ir::DataType::kBool;
+    default:
+      return ir::DataType::kInt64;
+  }
+}
+
+}  // namespace
+
 Teacher::Teacher(const ir::Model& model,
                  const std::vector<std::string>& features, at::Device device,
-                 std::unique_ptr<OutputCache> cache)
-    : features_(features.size()), cache_(std::move(cache)) {
+                 const Executor* executor, std::unique_ptr<OutputCache> cache)
+    : outputs_(model.graph->outputs().size()),
+      features_(features.size()),
+      cache_(std::move(cache)) {
+  if (executor && device.is_cpu())
+    executable_ = prepare(*executor, model, features);
+  if (executable_) return;
   exec::CompileOptions options;
   options.device = device;
   options.trainable = [](const ir::Value&) { return false; };
@@ -191,14 +237,30 @@ Teacher::Teacher(const ir::Model& model,
     });
 }
 
+Teacher::Answer Teacher::compute(const exec::TrainingBatch& batch) {
+  if (!executable_) {
+    Answer answer;
+    answer.outputs = program_->run(batch.inputs);
+    answer.features = features_;
+    return answer;
+  }
+  NamedTensors inputs;
+  for (const auto& [name, tensor] : batch.inputs)
+    inputs.emplace_back(name, exec::from_torch(tensor, type_of(tensor)));
+  Answer answer;
+  for (const ir::Tensor& tensor : executable_->run(inputs))
+    (answer.outputs.size() < outputs_ ? answer.outputs : answer.features)
+        .push_back(exec::to_torch(tensor));
+  return answer;
+}
+
 Teacher::Answer Teacher::answer(const exec::TrainingBatch& batch) {
   const at::NoGradGuard no_grad;
-  Answer answer;
   const bool kept = cache_ && features_.empty();
+  Answer answer;
   if (kept) answer.outputs = cache_->find(batch.indices);
   if (!answer.outputs.empty()) return answer;
-  answer.outputs = program_->run(batch.inputs);
-  answer.features = features_;
+  answer = compute(batch);
   if (kept) cache_->keep(batch.indices, answer.outputs);
   return answer;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "passes/exec/trainer.h"
+#include "passes/executor.h"
 #include "passes/ir/graph.h"
 
 namespace lathe::distill {
@@ -49,16 +50,22 @@ class Teacher {
     std::vector<at::Tensor> features;  // as asked for
   };
 
-  // `features`: names of values of the model. `cache` may be null.
+  // `features`: names of values of the model. On the CPU `executor` runs it,
+  // where there is one and it can. `cache` may be null.
   Teacher(const ir::Model& model, const std::vector<std::string>& features,
-          at::Device device, std::unique_ptr<OutputCache> cache);
+          at::Device device, const Executor* executor,
+          std::unique_ptr<OutputCache> cache);
 
   // Without gradients.
   Answer answer(const exec::TrainingBatch& batch);
   const OutputCache* cache() const { return cache_.get(); }
 
  private:
-  std::unique_ptr<exec::Program> program_;
+  Answer compute(const exec::TrainingBatch& batch);
+
+  const size_t outputs_;
+  std::unique_ptr<Executable> executable_;  // of outputs, then features
+  std::unique_ptr<exec::Program> program_;  // where that is null
   std::vector<at::Tensor> features_;
   std::unique_ptr<OutputCache> cache_;
 };

@@ -329,6 +329,11 @@ class Training {
     if (options_.folder.empty()) return false;
     const std::optional<TrainingState> state =
         load_training_state(checkpoint());
+    if (ranks_.agreed(state.has_value()) != state.has_value())
+      throw Error(ErrorKind::kInput, checkpoint().string(),
+                  fmt::format("rank 0 and rank {} do not see the same file",
+                              ranks_.rank()),
+                  "the folder has to be one that all ranks share");
     if (!state) return false;
     const Json json = Json::parse(state->json);
     require_same_run(json);
