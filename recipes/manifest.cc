@@ -9,6 +9,7 @@
 #include "passes/base/error.h"
 #include "passes/base/file.h"
 #include "passes/base/hash.h"
+#include "recipes/pass_table.h"
 
 namespace lathe::recipes {
 namespace {
@@ -68,8 +69,8 @@ std::vector<FileRecord> record_inputs(const Recipe& recipe) {
   for (const fs::path& file : data_files(recipe, recipe.eval, "eval"))
     records.push_back(record_file("eval", file));
   for (const StageSpec& stage : recipe.stages)
-    if (const fs::path plan = recipe.option_file(stage); !plan.empty())
-      records.push_back(record_file("plan", plan));
+    if (const fs::path file = recipe.option_file(stage); !file.empty())
+      records.push_back(record_file(find_pass(stage.pass)->path_option, file));
   return records;
 }
 

@@ -8,9 +8,9 @@ namespace lathe::recipes {
 namespace {
 
 constexpr const char* kLoadStudentOptions = R"({
-  "type": "object", "additionalProperties": false, "required": ["model"],
+  "type": "object", "additionalProperties": false, "required": ["student"],
   "properties": {
-    "model": {
+    "student": {
       "description": "the model file that becomes the student",
       "type": "string", "minLength": 1}}})";
 
@@ -212,7 +212,7 @@ exec::TrainOptions train_options(const Json& options) {
 const char* load_student_options() { return kLoadStudentOptions; }
 
 PassPtr make_load_student(const Json& options) {
-  return distill::make_load_student(options.at("model").get<std::string>());
+  return distill::make_load_student(options.at("student").get<std::string>());
 }
 
 // The text above with the tables of losses, optimizers and schedules.

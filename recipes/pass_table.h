@@ -26,7 +26,8 @@ struct PassRow {
   bool needs_data;
   // `options`: an object that the schema accepts, paths in it absolute.
   std::unique_ptr<Pass> (*make)(const Json& options);
-  // The option that, as a string, is the path of a file; null: there is none.
+  // The option that, as a string, is the path of a file, and the file's role in
+  // report and manifest; null: there is none.
   const char* path_option = nullptr;
 };
 

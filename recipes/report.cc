@@ -54,7 +54,8 @@ constexpr size_t kListedFiles = 16;
 
 Json inputs_json(const std::vector<FileRecord>& inputs) {
   Json result = Json::object();
-  for (const char* role : {"model", "data", "eval", "device", "plan"}) {
+  for (const char* role :
+       {"model", "data", "eval", "device", "plan", "student"}) {
     Json files = Json::array();
     uint64_t bytes = 0;
     std::string hashes;

@@ -27,7 +27,9 @@ constexpr const char* kSchema = R"({
       "device": {"description": "the device profile, where it is a file",
                  "$ref": "#/$defs/files"},
       "plan": {"description": "plans that stages were given as files",
-               "$ref": "#/$defs/files"}}},
+               "$ref": "#/$defs/files"},
+      "student": {"description": "models that the stage load_student took",
+                  "$ref": "#/$defs/files"}}},
   "device": {
     "type": "object", "additionalProperties": false,
     "required": ["profile", "calibrated", "this_machine", "threads"],

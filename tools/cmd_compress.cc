@@ -17,7 +17,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> arguments;  // the model, and targets after a target
-  std::string data, eval, max_drop, device, output;
+  std::string data, eval, max_drop, device, output, distill, qat;
   std::string preset = "int8-latency";
   std::vector<std::string> targets;
   int64_t eval_samples = 0;
@@ -96,6 +96,23 @@ void add_prune_stage(const Options& options, recipes::Recipe& recipe) {
                        {"prune_channels", pass_options.dump()});
 }
 
+// Training for `budget` behind the last of `passes` that the recipe has.
+void add_distill_stage(const std::string& flag, const std::string& budget,
+                       const std::vector<std::string>& passes,
+                       recipes::Recipe& recipe) {
+  const Json options = {{"time_budget_s", parse_seconds(flag, budget)}};
+  const auto behind = std::find_if(
+      recipe.stages.rbegin(), recipe.stages.rend(), [&](const auto& stage) {
+        return std::ranges::find(passes, stage.pass) != passes.end();
+      });
+  if (behind == recipe.stages.rend())
+    throw Error(
+        ErrorKind::kUsage, flag,
+        "the recipe has no stage " + join(passes, " or ") + " to train behind",
+        "put a stage distill into a recipe (--print-recipe)");
+  recipe.stages.insert(behind.base(), {"distill", options.dump()});
+}
+
 int compress(Options options, Context& context) {
   const std::string model = take_model(options);
   recipes::Recipe recipe =
@@ -107,6 +124,11 @@ int compress(Options options, Context& context) {
     recipe.latency_targets.push_back(
         recipes::parse_target(target, "--target-latency"));
   if (options.prune) add_prune_stage(options, recipe);
+  if (!options.distill.empty())
+    add_distill_stage("--distill", options.distill,
+                      {"simplify", "prune_channels"}, recipe);
+  if (!options.qat.empty())
+    add_distill_stage("--qat", options.qat, {"quantize_static"}, recipe);
   if (!options.max_drop.empty()) {
     recipe.max_drop = recipes::parse_drop(options.max_drop, "--max-drop");
     keep_drop(recipe);
@@ -156,6 +178,13 @@ Action setup_compress(CLI::App& app) {
              "target, until the estimate of the int8 model is within it (of "
              "several targets, the tightest)")
       ->group("Target");
+  add_text(app, "--distill", "T", options->distill,
+           "train what was pruned for so long (900s, 20min) with the input "
+           "model as its teacher, before it is quantized")
+      ->group("Target");
+  add_text(app, "--qat", "T", options->qat,
+           "train the int8 model for so long, through fake quantization")
+      ->group("Target");
   add_text(app, "--preset", "NAME", options->preset,
            "the stages to run; 'lathe list recipes' names the presets")
       ->group("Target");
@@ -171,7 +200,7 @@ Action setup_compress(CLI::App& app) {
       "  lathe compress model.onnx --data train.json --eval test.json "
       "--target-latency 0.6x --max-drop 1% --samples 512 -o out\n"
       "  lathe compress model.onnx --data train.json --eval test.json "
-      "--target-latency 0.25x --prune --max-drop 2% -o out");
+      "--target-latency 0.25x --prune --distill 20min --max-drop 2% -o out");
   return [options](Context& context) { return compress(*options, context); };
 }
 

@@ -142,7 +142,7 @@ void add_student(const Options& options, recipes::Recipe& recipe) {
     io::format_of(options.student);  // it must exist
     recipe.stages.insert(
         recipe.stages.begin(),
-        {"load_student", Json{{"model", options.student}}.dump()});
+        {"load_student", Json{{"student", options.student}}.dump()});
     return;
   }
   Json width = {

@@ -9,6 +9,7 @@
 #include "calibration/ranges/observer.h"
 #include "passes/base/error.h"
 #include "passes/base/text.h"
+#include "passes/distill/losses.h"
 #include "passes/io/import.h"
 #include "passes/io/torch/torch_import.h"
 #include "passes/ir/op_table.h"
@@ -111,6 +112,13 @@ Items saliencies() {
   return items;
 }
 
+Items losses() {
+  Items items;
+  for (const distill::LossRow& row : distill::loss_table())
+    items.push_back({row.name, row.summary});
+  return items;
+}
+
 Items commands() {
   Items items;
   for (const Command& command : command_table())
@@ -134,6 +142,7 @@ constexpr Kind kKinds[] = {
     {"aten", "PyTorch operators that have a translation", &aten},
     {"observers", "ways to find the ranges of activations", &observers},
     {"saliencies", "ways to measure what a channel contributes", &saliencies},
+    {"losses", "what a student can be held to", &losses},
     {"operators", "operators with a row in the operator table", &operators},
     {"commands", "commands of this program", &commands},
     {"kinds", "this list", &kind_items},

@@ -18,6 +18,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kRedraw = std::chrono::milliseconds(100);
+constexpr auto kLineInterval = std::chrono::seconds(10);
 constexpr uint64_t kBarCells = 10;
 
 void write_stderr(std::string_view text) {
@@ -88,8 +89,14 @@ void Terminal::advance(uint64_t steps, std::string_view note) {
   if (!active_) return;
   done_ += steps;
   if (!note.empty()) note_ = printable(note);
-  if (options_.quiet || !is_terminal_) return;
-  if (Clock::now() - last_drawn_ >= kRedraw) draw();
+  if (options_.quiet) return;
+  if (is_terminal_) {
+    if (Clock::now() - last_drawn_ >= kRedraw) draw();
+  } else if (!options_.json && !note_.empty() &&
+             Clock::now() - last_drawn_ >= kLineInterval) {
+    write_stderr(line() + "\n");
+    last_drawn_ = Clock::now();
+  }
 }
 
 void Terminal::end() {
@@ -153,7 +160,8 @@ void Terminal::clear() {
   drawn_ = false;
 }
 
-void Terminal::draw() {
+// "task [###-------]  34% 12 s left  note".
+std::string Terminal::line() const {
   std::string line = task_;
   const double seconds =
       std::chrono::duration<double>(Clock::now() - started_).count();
@@ -171,6 +179,11 @@ void Terminal::draw() {
     line += fmt::format(" {:.0f} s", seconds);
   }
   if (!note_.empty()) line += "  " + note_;
+  return line;
+}
+
+void Terminal::draw() {
+  std::string line = this->line();
   const size_t width = terminal_width() - 1;
   // Cut between characters, not inside one.
   size_t size = 0, shown = 0;

@@ -23,7 +23,7 @@ struct TerminalOptions {
 };
 
 // On a terminal one line with a bar, redrawn; elsewhere a line as each task
-// begins. Thread-safe.
+// begins, and every ten seconds one of a task that says how it goes. Thread-safe.
 class Terminal final : public ProgressSink {
  public:
   explicit Terminal(const TerminalOptions& options = {});
@@ -44,6 +44,7 @@ class Terminal final : public ProgressSink {
   bool colored() const { return color_; }
 
  private:
+  std::string line() const;
   void draw();
   void clear();
   void print(std::string_view label, const char* color, std::string_view line);
