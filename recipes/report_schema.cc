@@ -103,6 +103,8 @@ constexpr const char* kSchema = R"({
             "steps": {"type": "integer", "minimum": 0},
             "samples": {"description": "seen, each as often as it was",
                         "type": "integer", "minimum": 0},
+            "samples_per_step": {"description": "of all ranks",
+                                 "type": "integer", "minimum": 0},
             "seconds": {"description": "of all sessions together",
                         "type": "number", "minimum": 0},
             "waiting_s": {"description": "of the last session, for data",

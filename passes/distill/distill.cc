@@ -75,7 +75,8 @@ class Distill final : public Pass {
 
     const ir::Model teacher = simplified_teacher(context);
     const ir::Model bound = with_shapes(model, context);
-    const TrainingTwin twin(model, context.reference, context.input_shapes);
+    const TrainingTwin twin(model, float_model(context, teacher),
+                            context.input_shapes);
     DistillTask::Parts parts;
     parts.twin = &twin;
     parts.objective =
@@ -106,6 +107,12 @@ class Distill final : public Pass {
     twin.store(task.program(), model);
     result.training = exec::to_json(report);
     describe(report, options, result);
+  }
+
+  // Folded weights are found again in folded ones.
+  static const ir::Model* float_model(const PassContext& context,
+                                      const ir::Model& teacher) {
+    return context.reference == context.input ? &teacher : context.reference;
   }
 
   // A batch size that the model fixes; samples kept aside.
@@ -143,9 +150,9 @@ class Distill final : public Pass {
     for (const FeaturePair& pair : parts.objective.pairs)
       features.push_back(pair.teacher);
     std::unique_ptr<OutputCache> cache;
-    const bool varied =
-        options.mixup > 0 || (options.augment && context.data->has_images());
-    if (!varied && features.empty() && !options.folder.empty() &&
+    // Batches that vary have no numbers to keep their answers by; what is held
+    // out never does.
+    if (features.empty() && !options.folder.empty() &&
         options_.teacher_cache_bytes > 0)
       cache = std::make_unique<OutputCache>(
           options.folder / cache_file(context.ranks), fingerprint,
@@ -169,8 +176,7 @@ class Distill final : public Pass {
       result.remarks.push_back({"", text});
     };
     say(fmt::format("trained for {} steps of {} samples in {:.0f} s",
-                    report.steps, options.batch_size * options.accumulate,
-                    report.seconds));
+                    report.steps, report.samples_per_step, report.seconds));
     if (report.stopped_early)
       say(fmt::format("stopped early: nothing got better in {} evaluations",
                       options.patience));

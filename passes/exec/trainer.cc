@@ -93,6 +93,10 @@ class Training {
     session_ = saved_at_ = Clock::now();
   }
 
+  int64_t samples_per_step() const {
+    return options_.accumulate * data_.batch_size() * ranks_.count();
+  }
+
   // --- how many steps --------------------------------------------------------
 
   void plan() {
@@ -227,6 +231,7 @@ class Training {
 
   void finish() {
     report_.steps = at_.step;
+    report_.samples_per_step = samples_per_step();
     report_.seconds = seconds();
     report_.waiting_s = data_.waited_s();
     save();

@@ -66,6 +66,7 @@ struct TrainingPoint {
 
 struct TrainingReport {
   int64_t steps = 0, samples = 0;  // of all ranks
+  int64_t samples_per_step = 0;    // the same
   double seconds = 0;              // all sessions together
   double waiting_s = 0;            // of this one, for data
   int64_t resumed_at = 0;          // 0: it began anew

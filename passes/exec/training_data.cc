@@ -14,12 +14,19 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// LibTorch's convolutions convert less of what lies channels last: a tenth of a
+// step of ResNet-56.
+at::Tensor for_convolutions(at::Tensor tensor) {
+  if (tensor.dim() != 4 || !tensor.is_floating_point()) return tensor;
+  return tensor.contiguous(at::MemoryFormat::ChannelsLast);
+}
+
 TrainingBatch to_training(const Batch& batch) {
   TrainingBatch made;
   made.samples = batch.samples;
   made.indices = batch.indices;
   for (const auto& [name, tensor] : batch.inputs)
-    made.inputs.emplace_back(name, to_torch(tensor));
+    made.inputs.emplace_back(name, for_convolutions(to_torch(tensor)));
   if (!batch.labels.empty()) made.labels = at::tensor(batch.labels, at::kLong);
   return made;
 }

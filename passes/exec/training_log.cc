@@ -163,6 +163,7 @@ std::string to_json(const TrainingReport& report) {
     curve.push_back(to_json(point));
   return Json{{"steps", report.steps},
               {"samples", report.samples},
+              {"samples_per_step", report.samples_per_step},
               {"seconds", report.seconds},
               {"waiting_s", report.waiting_s},
               {"resumed_at", report.resumed_at},
