@@ -24,7 +24,7 @@ struct Options {
   std::vector<std::string> losses, augment;
   std::string mode = "end-to-end", optimizer = "sgd", schedule = "cosine";
   std::string time_budget, temperature, learning_rate, momentum, weight_decay;
-  std::string warm_up, clip_norm, ema, mixup, compute = "cpu";
+  std::string warm_up, clip_norm, ema, mixup, checkpoint, compute = "cpu";
   int64_t steps = 0, batch_size = 64, accumulate = 1, held_out = 0;
   int64_t patience = 0, feature_pairs = 4, block_samples = 1024;
   int64_t block_epochs = 8;
@@ -124,6 +124,9 @@ Json distill_options(const Options& options, const SharedFlags& flags) {
   if (given("--held-out")) json["held_out"] = options.held_out;
   if (given("--patience")) json["patience"] = options.patience;
   if (given("--feature-pairs")) json["feature_pairs"] = options.feature_pairs;
+  if (!options.checkpoint.empty())
+    json["checkpoint_s"] =
+        parse_seconds("--checkpoint-interval", options.checkpoint);
   if (options.restart) json["restart"] = true;
   return json;
 }
@@ -303,6 +306,10 @@ void add_training_flags(CLI::App& app, Options& options) {
       ->group(kGroup);
   add_count(app, "--patience", "N", 0, 1 << 20, options.patience,
             "stop after so many evaluations without a better one; 0: never")
+      ->group(kGroup);
+  add_text(app, "--checkpoint-interval", "T", options.checkpoint,
+           "how often what it can go on from is written")
+      ->default_str("30s")
       ->group(kGroup);
   add_switch(app, "--restart", options.restart,
              "begin anew where an interrupted run left a checkpoint")
