@@ -10,32 +10,15 @@
 #include <torch/torch.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
-#include <ctime>
 
 #include "passes/base/error.h"
-#include "passes/base/random.h"
 #include "passes/exec/program.h"
-#include "passes/ir/shape_inference.h"
+#include "tests/bench/hand_net.h"
+#include "tests/bench/measuring.h"
 #include "tests/passes/exec/live_memory.h"
 
 namespace lathe {
 namespace {
-
-struct Time {
-  double wall_ms, cpu_ms;
-};
-
-Time now() {
-  const auto of = [](clockid_t clock) {
-    timespec time;
-    clock_gettime(clock, &time);
-    return static_cast<double>(time.tv_sec) * 1e3 +
-           static_cast<double>(time.tv_nsec) / 1e6;
-  };
-  return {of(CLOCK_MONOTONIC), of(CLOCK_PROCESS_CPUTIME_ID)};
-}
 
 struct Options {
   int threads = 2;
@@ -44,173 +27,14 @@ struct Options {
   int64_t segments = exec::kCheckpointsBySize;
 };
 
-// The network as a graph, batch free.
-class GraphNet {
- public:
-  explicit GraphNet(int64_t batch) : random_(1) {
-    model_.opset_imports[""] = 17;
-    ir::Value* x = graph().add_input(
-        "x", {ir::DataType::kFloat, ir::to_shape({batch, 3, 32, 32})});
-    x = relu(norm(conv(x, 3, 16, 1), 16));
-    int64_t in = 16;
-    for (int64_t width : {16, 32, 64})
-      for (int block = 0; block < 3; ++block) {
-        x = residual(x, in, width);
-        in = width;
-      }
-    x = node("GlobalAveragePool", {x});
-    x = node("Flatten", {x});
-    x = node("Gemm", {x, weight({10, 64}, 0.1f), weight({10}, 0)});
-    x->producer()->set_attr("transB", int64_t{1});
-    graph().add_output(x);
-    ir::infer_shapes(model_);
-  }
-  const ir::Model& model() const { return model_; }
-
- private:
-  ir::Graph& graph() { return *model_.graph; }
-  ir::Value* node(const std::string& op, std::vector<ir::Value*> inputs) {
-    return graph()
-        .add_node(op, std::move(inputs),
-                  std::vector<std::string>{graph().unique_name(op)})
-        ->output();
-  }
-  ir::Value* weight(std::vector<int64_t> dims, float scale, float offset = 0) {
-    int64_t count = 1;
-    for (int64_t size : dims) count *= size;
-    std::vector<float> values(static_cast<size_t>(count));
-    for (float& value : values)
-      value = offset + scale * static_cast<float>(random_.normal());
-    return graph().add_constant(
-        "w", ir::Tensor::from<float>(std::move(dims), values));
-  }
-  ir::Value* conv(ir::Value* x, int64_t in, int64_t out, int64_t stride) {
-    ir::Value* y = node("Conv", {x, weight({out, in, 3, 3}, 0.1f)});
-    y->producer()->set_attr("pads", std::vector<int64_t>{1, 1, 1, 1});
-    y->producer()->set_attr("strides", std::vector<int64_t>{stride, stride});
-    return y;
-  }
-  ir::Value* norm(ir::Value* x, int64_t width) {
-    return node("BatchNormalization",
-                {x, weight({width}, 0, 1), weight({width}, 0),
-                 weight({width}, 0), weight({width}, 0, 1)});
-  }
-  ir::Value* relu(ir::Value* x) { return node("Relu", {x}); }
-  ir::Value* integers(const std::vector<int64_t>& values) {
-    return graph().add_constant("i", ir::Tensor::vector_i64(values));
-  }
-  ir::Value* residual(ir::Value* x, int64_t in, int64_t width) {
-    const int64_t stride = in == width ? 1 : 2;
-    ir::Value* y = relu(norm(conv(x, in, width, stride), width));
-    y = norm(conv(y, width, width, 1), width);
-    if (stride == 2) {
-      const int64_t pad = (width - in) / 2;
-      x = node("Slice", {x, integers({0, 0}), integers({1 << 30, 1 << 30}),
-                         integers({2, 3}), integers({2, 2})});
-      x = node("Pad", {x, integers({0, pad, 0, 0, 0, pad, 0, 0})});
-    }
-    return relu(node("Add", {y, x}));
-  }
-
-  ir::Model model_;
-  Random random_;
-};
-
-struct BlockImpl : torch::nn::Module {
-  BlockImpl(int64_t in, int64_t out)
-      : stride(in == out ? 1 : 2),
-        pad((out - in) / 2),
-        first(register_module(
-            "first", torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3)
-                                           .stride(stride)
-                                           .padding(1)
-                                           .bias(false)))),
-        second(register_module(
-            "second",
-            torch::nn::Conv2d(
-                torch::nn::Conv2dOptions(out, out, 3).padding(1).bias(false)))),
-        first_norm(register_module("first_norm", torch::nn::BatchNorm2d(out))),
-        second_norm(
-            register_module("second_norm", torch::nn::BatchNorm2d(out))) {}
-
-  at::Tensor forward(at::Tensor x) {
-    at::Tensor y = torch::relu(first_norm(first(x)));
-    y = second_norm(second(y));
-    if (stride == 2) {
-      x = x.slice(2, 0, INT64_MAX, 2).slice(3, 0, INT64_MAX, 2);
-      x = at::constant_pad_nd(x, {0, 0, 0, 0, pad, pad}, 0);
-    }
-    return torch::relu(y + x);
-  }
-
-  int64_t stride, pad;
-  torch::nn::Conv2d first, second;
-  torch::nn::BatchNorm2d first_norm, second_norm;
-};
-TORCH_MODULE(Block);
-
-struct HandNet : torch::nn::Module {
-  HandNet()
-      : stem(register_module(
-            "stem",
-            torch::nn::Conv2d(
-                torch::nn::Conv2dOptions(3, 16, 3).padding(1).bias(false)))),
-        norm(register_module("norm", torch::nn::BatchNorm2d(16))),
-        head(register_module("head", torch::nn::Linear(64, 10))) {
-    int64_t in = 16;
-    for (int64_t width : {16, 32, 64})
-      for (int block = 0; block < 3; ++block) {
-        blocks->push_back(Block(in, width));
-        in = width;
-      }
-    register_module("blocks", blocks);
-  }
-  at::Tensor forward(at::Tensor x) {
-    x = torch::relu(norm(stem(x)));
-    x = blocks->forward(x);
-    return head(at::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
-  }
-  torch::nn::Conv2d stem;
-  torch::nn::BatchNorm2d norm;
-  torch::nn::Sequential blocks;
-  torch::nn::Linear head;
-};
-
-double median(std::vector<double> times) {
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
-}
-
-// What some rounds took.
-struct Times {
-  std::vector<double> wall, cpu;
-
-  void add(const std::function<void()>& step) {
-    const Time start = now();
-    step();
-    const Time end = now();
-    wall.push_back(end.wall_ms - start.wall_ms);
-    cpu.push_back(end.cpu_ms - start.cpu_ms);
-  }
-};
-
-// Runs both in turns; which of them begins changes as well.
+// Runs both in turns.
 void compare(const char* what, int rounds, const std::function<void()>& mine,
              const char* other, const std::function<void()>& theirs) {
-  for (int round = 0; round < 2; ++round) {  // warm-up
-    mine();
-    theirs();
-  }
-  Times a, b;
-  for (int round = 0; round < rounds; ++round) {
-    if (round % 2) b.add(theirs);
-    a.add(mine);
-    if (round % 2 == 0) b.add(theirs);
-  }
+  const auto [a, b] = bench::in_turns(rounds, /*warm_up=*/2, mine, theirs);
   fmt::print(
       "{:<11} {:8.2f} ms, {} {:8.2f} ms, ratio {:.3f}; processor {:.3f}\n",
-      what, median(a.wall), other, median(b.wall),
-      median(a.wall) / median(b.wall), median(a.cpu) / median(b.cpu));
+      what, a.wall_ms, other, b.wall_ms, a.wall_ms / b.wall_ms,
+      a.cpu_ms / b.cpu_ms);
 }
 
 int run(int argc, char** argv) {
@@ -225,12 +49,12 @@ int run(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   at::set_num_threads(options.threads);
   try {
-    const GraphNet net(options.batch);
+    const bench::GraphNet net(options.batch);
     const auto program = exec::Program::compile(net.model());
     exec::CompileOptions checkpoints;
     checkpoints.checkpoint_segments = options.segments;
     const auto sparing = exec::Program::compile(net.model(), checkpoints);
-    HandNet by_hand;
+    bench::HandNet by_hand;
     const at::Tensor x = at::randn({options.batch, 3, 32, 32});
     const at::Tensor labels =
         at::randint(10, {options.batch}, at::TensorOptions(at::kLong));

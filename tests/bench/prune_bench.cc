@@ -15,24 +15,18 @@
 #include <torch/torch.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "calibration/accuracy/accuracy.h"
-#include "calibration/data/data.h"
 #include "calibration/latency/bench.h"
 #include "calibration/latency/estimator/devices.h"
 #include "passes/base/error.h"
 #include "passes/base/file.h"
-#include "passes/base/json.h"
 #include "passes/exec/program.h"
-#include "passes/io/onnx/onnx.h"
-#include "passes/prune/prune.h"
 #include "passes/prune/repair.h"
 #include "passes/prune/saliency.h"
 #include "passes/prune/solver.h"
-#include "passes/rewrite/rewrite.h"
-#include "tests/support/shared.h"
+#include "tests/bench/cifar_subjects.h"
+#include "tests/bench/measuring.h"
 #include "tests/zoo/zoo.h"
 
 namespace lathe {
@@ -45,12 +39,6 @@ struct Options {
   double rate = 0.005;
   std::string json;
 };
-
-double now() {
-  return std::chrono::duration<double>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 class Bench {
  public:
@@ -73,45 +61,12 @@ class Bench {
   }
 
  private:
-  // A network with what it is pruned on; without data its weights decide.
-  struct Subject {
-    std::string name;
-    ir::Model model;
-    std::unique_ptr<BatchSource> train, test;
-  };
-
-  static ir::Model simplified(ir::Model model) {
-    PassContext context;
-    rewrite::make_simplify()->run(model, context);
-    return model;
-  }
-
-  std::unique_ptr<BatchSource> cifar(const ir::Model& model, const char* file,
-                                     int64_t limit) const {
-    const Json descriptor = {
-        {"format", "image-folder"},
-        {"path", (test::shared_dir() / "data/cifar10" / file).string()},
-        {"image",
-         {{"scale", 1.0 / 255},
-          {"mean", {0.485, 0.456, 0.406}},
-          {"std", {0.229, 0.224, 0.225}}}},
-        {"shuffle_seed", 0}};
-    data::OpenOptions open;
-    open.limit = limit;
-    return data::open_descriptor(JsonText::wrap(descriptor, "bench"), "", ".",
-                                 model, open);
-  }
+  // Without data its weights decide.
+  using Subject = bench::Subject;
 
   Subject real(const std::string& name) const {
-    Subject subject{
-        name,
-        simplified(io::import_onnx(test::shared_dir() / "models" /
-                                   ("cifar10_" + name) / "model.onnx")),
-        nullptr, nullptr};
-    subject.train = cifar(subject.model, "cifar10_jpeg_train50k.tar.gz", 20000);
-    subject.test = cifar(subject.model, "cifar10_jpeg_test_dev5k.tar.gz",
-                         options_.evaluate);
-    return subject;
+    return bench::with_cifar(name, bench::simplified(bench::cifar_model(name)),
+                             /*train=*/20000, options_.evaluate);
   }
 
   static Subject from_zoo(const std::string& name) {
@@ -119,25 +74,16 @@ class Bench {
   }
 
   PassContext context_for(const Subject& subject) const {
-    PassContext context;
-    context.latency = device_.model.get();
-    context.data = subject.train.get();
-    return context;
+    return bench::context_for(subject, *device_.model);
   }
 
   ir::Model pruned(const Subject& subject, double ratio,
                    const std::string& saliency, Json* plan = nullptr) const {
     prune::PruneOptions options;
-    options.latency_limit_us = [=](double us) { return ratio * us; };
     options.saliency = saliency;
     options.samples = options_.samples;
-    options.repair = subject.train != nullptr;
-    PassContext context = context_for(subject);
-    ir::Model model = ir::clone(subject.model);
-    const PassResult result =
-        prune::make_prune_channels(options)->run(model, context);
-    if (plan) *plan = Json::parse(result.plan);
-    return model;
+    return bench::pruned(subject, ratio, std::move(options), *device_.model,
+                         plan);
   }
 
   double estimate(const ir::Model& model) const {
@@ -162,12 +108,6 @@ class Bench {
     options.min_seconds = options_.seconds;
     options.max_runs = 4000;
     return latency::bench(subjects, options, silent_progress(), nullptr);
-  }
-
-  double top1(const ir::Model& model, BatchSource& data) const {
-    return accuracy::evaluate(model, nullptr, data, {}, silent_progress(),
-                              nullptr)
-        .top1.value_or(0);
   }
 
   void row(const std::string& table, const Json& values) {
@@ -201,7 +141,7 @@ class Bench {
                      {"groups", plans[i]["groups"]},
                      {"removed_blocks", plans[i]["removed_blocks"]}};
       if (subject.test) {
-        values["top1"] = top1(models[i], *subject.test);
+        values["top1"] = bench::top1(models[i], *subject.test);
         accuracy =
             fmt::format("  top-1 {:.2f}%", 100 * values["top1"].get<double>());
       }
@@ -232,7 +172,7 @@ class Bench {
 
   void solving() {
     const Subject subject = from_zoo("resnet50");
-    const double start = now();
+    const bench::Time start = bench::now();
     ir::Model bound = ir::clone(subject.model);
     const prune::ChannelGroups groups(bound);
     PassContext context = context_for(subject);
@@ -250,7 +190,7 @@ class Bench {
          {0.9, 0.8, 0.7, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.3, 0.27, 0.25})
       limits.push_back(ratio * solver.dense_latency_us());
     solver.solve(limits, silent_progress(), nullptr);
-    const double seconds = now() - start;
+    const double seconds = (bench::now().wall_ms - start.wall_ms) / 1e3;
     rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     fmt::print(
@@ -350,7 +290,7 @@ class Bench {
     double best_ratio = 1;
     for (size_t i = 0; i < uniforms.size(); ++i) {
       const double is = measured[i + 1].median_us / measured[0].median_us;
-      const double accuracy = top1(uniforms[i], *subject.test);
+      const double accuracy = bench::top1(uniforms[i], *subject.test);
       fmt::print("uniform {:.2f}: measured {:.3f}  top-1 {:.2f}%\n", ratios[i],
                  is, 100 * accuracy);
       row("uniform",
@@ -365,12 +305,12 @@ class Bench {
     const ir::Model* both[] = {&subject.model, &uniforms[best], &mine};
     const auto again = measure({both[0], both[1], both[2]});
     fmt::print("dense: top-1 {:.2f}%\n",
-               100 * top1(subject.model, *subject.test));
+               100 * bench::top1(subject.model, *subject.test));
     for (size_t i = 1; i < 3; ++i) {
-      const double before = top1(*both[i], *subject.test);
+      const double before = bench::top1(*both[i], *subject.test);
       const double after =
           options_.steps > 0
-              ? top1(trained(*both[i], *subject.train), *subject.test)
+              ? bench::top1(trained(*both[i], *subject.train), *subject.test)
               : 0;
       const double is = again[i].median_us / again[0].median_us;
       const char* name = i == 1 ? "uniform L1" : "Lathe";

@@ -1,11 +1,11 @@
 // The two quantizers as child processes, and what a run of them took.
 #pragma once
 
-#include <algorithm>
 #include <iterator>
 #include <optional>
 #include <sstream>
 
+#include "tests/bench/measuring.h"
 #include "tests/bench/quantize_subjects.h"
 
 namespace lathe::bench {
@@ -16,13 +16,6 @@ struct ToolOptions {
   std::string peer_folder;  // HOST=INNER
   std::string peer_check;   // command
 };
-
-inline double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half]
-                           : (values[half - 1] + values[half]) / 2;
-}
 
 // A tool's runs over one subject.
 struct ToolRuns {
