@@ -5,7 +5,9 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "passes/base/error.h"
 #include "passes/base/jobs.h"
@@ -70,6 +72,7 @@ class Training {
     at::set_num_threads(threads_);
     data_.seek({});
     task_.set_training(true);
+    last_good_ = copies(step_.tensors());
     if (options_.restart || !resume()) plan();
     MetricsFile metrics(
         writes() ? options_.folder / "metrics.jsonl" : fs::path(),
@@ -109,7 +112,7 @@ class Training {
     double start = 0;
     for (int64_t i = 0; i < kWarmSteps + kTrialSteps; ++i) {
       if (i == kWarmSteps) start = seconds();
-      step_.run(i, /*rate=*/0);
+      run_step(i, /*rate=*/0);
     }
     const double each = (seconds() - start) / kTrialSteps;
     double evaluation = 0;
@@ -157,12 +160,8 @@ class Training {
   void one_step() {
     check_cancelled();
     const double rate_now = rate();
-    TrainingStep::Result result;
-    try {
-      result = step_.run(at_.step, rate_now);
-    } catch (const TrainingStep::NotFinite& found) {
-      diverged(found);
-    }
+    const TrainingStep::Result result = run_step(at_.step, rate_now);
+    if (!unproven_.empty()) last_good_ = std::exchange(unproven_, {});
     at_.means.add(result.loss, result.gradient_norm, result.terms);
     ++at_.step;
     report_.samples += result.samples;
@@ -176,15 +175,23 @@ class Training {
     if (since(saved_at_) >= options_.checkpoint_seconds) save();
   }
 
-  [[noreturn]] void diverged(const TrainingStep::NotFinite& found) {
-    if (!last_good_.empty()) copy_values(last_good_, step_.tensors());
+  TrainingStep::Result run_step(int64_t step, double rate) {
+    try {
+      return step_.run(step, rate);
+    } catch (const TrainingStep::NotFinite& found) {
+      diverged(found, step, rate);
+    }
+  }
+
+  [[noreturn]] void diverged(const TrainingStep::NotFinite& found, int64_t step,
+                             double rate) {
+    copy_values(last_good_, step_.tensors());
     const std::string file = ranks_.rank() == 0 ? task_.keep_last_good() : "";
     std::string kept;
     if (!file.empty()) kept = "; the last good weights are in " + file;
-    throw Error(ErrorKind::kInternal,
-                fmt::format("training step {}", at_.step + 1),
+    throw Error(ErrorKind::kInternal, fmt::format("training step {}", step + 1),
                 fmt::format("{} is {} at a learning rate of {:.3g}{}",
-                            found.what, found.value, rate(), kept),
+                            found.what, found.value, rate, kept),
                 fmt::format("start anew with a lower learning rate, such as "
                             "{:.2g}",
                             options_.optimizer.learning_rate / 10));
@@ -200,7 +207,7 @@ class Training {
     point.learning_rate = rate_then;
     point.samples_per_s = samples / std::max(1e-9, seconds() - logged_at_);
     at_.means = {};
-    if (best_.empty()) last_good_ = copies(step_.tensors());
+    if (best_.empty()) unproven_ = copies(step_.tensors());
     if (evaluates) {
       const auto [loss, accuracy] = step_.evaluate();
       point.held_out_loss = loss;
@@ -214,12 +221,14 @@ class Training {
   }
 
   void judge(double score) {
+    if (!std::isfinite(score)) score = std::numeric_limits<double>::lowest();
     if (best_.empty() || score > at_.best_score) {
       at_.best_score = score;
       at_.worse = 0;
       report_.best_step = at_.step;
       best_ = copies(result_now());
       last_good_ = best_;
+      unproven_.clear();
     } else if (++at_.worse >= options_.patience && options_.patience > 0) {
       report_.stopped_early = true;
     }
@@ -344,7 +353,7 @@ class Training {
     require_same_run(json);
     copy_values(values(*state, "tensor"), step_.tensors());
     best_ = values(*state, "best");
-    last_good_ = best_;
+    last_good_ = best_.empty() ? copies(step_.tensors()) : best_;
     if (MovingAverage* average = step_.average()) {
       copy_values(values(*state, "average"), average->averages());
       average->updates = json.at("average_updates");
@@ -383,7 +392,8 @@ class Training {
   MetricsFile* metrics_ = nullptr;
   Progress at_;
   std::string note_;
-  std::vector<at::Tensor> best_, last_good_;
+  // Good are values of which a loss was finite.
+  std::vector<at::Tensor> best_, last_good_, unproven_;
   Clock::time_point session_ = Clock::now(), saved_at_ = session_;
   double seconds_before_ = 0, logged_at_ = 0;
   TrainingReport report_;

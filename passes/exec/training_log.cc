@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -16,7 +17,7 @@ namespace {
 
 using Terms = std::vector<std::pair<std::string, double>>;
 
-// What may be absent: one row a key.
+// What may be absent, or not finite and so none of JSON's numbers.
 struct OptionalKey {
   const char* name;
   std::optional<double> TrainingPoint::*value;
@@ -64,7 +65,8 @@ Json to_json(const TrainingPoint& point) {
   for (const Key& key : kKeys) json[key.name] = point.*key.value;
   json["terms"] = to_json(point.terms);
   for (const OptionalKey& key : kOptionalKeys)
-    if (const auto& value = point.*key.value) json[key.name] = *value;
+    if (const auto& value = point.*key.value; value && std::isfinite(*value))
+      json[key.name] = *value;
   return json;
 }
 

@@ -1,12 +1,19 @@
-// One file, as LibTorch pickles: (json, names, tensors).
+// One file: the SHA-256 of what follows, in hexadecimal, then as LibTorch
+// pickles (json, names, tensors).
 #include "passes/exec/training_state.h"
 
 #include <torch/csrc/jit/serialization/pickle.h>
 
 #include "passes/base/error.h"
 #include "passes/base/file.h"
+#include "passes/base/hash.h"
 
 namespace lathe::exec {
+namespace {
+
+constexpr size_t kHashSize = 64;
+
+}  // namespace
 
 void save_training_state(const TrainingState& state,
                          const std::filesystem::path& path) {
@@ -18,16 +25,22 @@ void save_training_state(const TrainingState& state,
   }
   const std::vector<char> bytes = torch::jit::pickle_save(
       c10::ivalue::Tuple::create({state.json, names, tensors}));
-  write_file_atomic(path, {bytes.data(), bytes.size()});
+  AtomicFile file(path);
+  file.write(sha256_hex({bytes.data(), bytes.size()}));
+  file.write(std::string_view(bytes.data(), bytes.size()));
+  file.commit();
 }
 
 std::optional<TrainingState> load_training_state(
     const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return std::nullopt;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return std::nullopt;
   const std::string bytes = read_file(path);
   try {
+    const std::string_view pickled = std::string_view(bytes).substr(kHashSize);
+    TORCH_CHECK(bytes.starts_with(sha256_hex(pickled)));
     const c10::IValue value =
-        torch::jit::pickle_load({bytes.begin(), bytes.end()});
+        torch::jit::pickle_load({pickled.begin(), pickled.end()});
     const auto& parts = value.toTupleRef().elements();
     TrainingState state;
     state.json = parts.at(0).toStringRef();
