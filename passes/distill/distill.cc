@@ -118,7 +118,8 @@ class Distill final : public Pass {
   // A batch size that the model fixes; samples kept aside.
   void fit_to_data(const ir::Model& model, const BatchSource& data,
                    exec::TrainOptions& options, PassResult& result) const {
-    if (const auto fixed = exec::fixed_batch_size(*model.graph)) {
+    const auto fixed = exec::fixed_batch_size(*model.graph);
+    if (fixed) {
       options.accumulate *= std::max<int64_t>(1, options.batch_size / *fixed);
       if (*fixed != options.batch_size)
         result.remarks.push_back(
@@ -130,6 +131,8 @@ class Distill final : public Pass {
     }
     if (options.held_out < 0)
       options.held_out = std::min(kMostHeldOut, data.size() / kHeldOutShare);
+    // Whole batches.
+    if (fixed) options.held_out -= options.held_out % *fixed;
     if (options.augment && options.augmentation.any() && !data.has_images())
       throw Error(ErrorKind::kUsage, "augment",
                   data.description() + " holds no images to be varied",

@@ -1,6 +1,7 @@
 #include "passes/distill/distill_task.h"
 
 #include "passes/distill/loss_inputs.h"
+#include "passes/distill/loss_rows.h"
 
 namespace lathe::distill {
 namespace {
@@ -19,9 +20,13 @@ at::Tensor on(const at::Tensor& tensor, const at::Tensor& like) {
   return tensor.defined() ? tensor.to(like.device()) : tensor;
 }
 
-// [N], or where labels are mixed their shares [N, C].
-at::Tensor labels_of(const exec::TrainingBatch& batch, int64_t classes) {
+// [N], or where labels are mixed their shares [N, C]; for losses that look at
+// labels.
+at::Tensor labels_of(const exec::TrainingBatch& batch, const LossRow& row,
+                     int64_t classes) {
+  if (!row.needs_labels) return {};
   if (!batch.other_labels.defined()) return batch.labels;
+  check_labels(batch.labels, classes);
   const auto shares = [&](const at::Tensor& labels) {
     return at::one_hot(labels, classes).to(at::kFloat);
   };
@@ -107,7 +112,8 @@ at::Tensor DistillTask::loss(const exec::TrainingBatch& batch,
     add(term.name, term.weight,
         compute_output_loss(
             objective, term, output, answered,
-            labels_of(batch, output.size(std::max<int64_t>(axis, 0)))));
+            labels_of(batch, *term.row,
+                      output.size(std::max<int64_t>(axis, 0)))));
   }
   for (const FeatureTerm& term : objective.feature_terms) {
     at::Tensor mean;

@@ -8,7 +8,10 @@ void forget_progress(const std::filesystem::path& work_folder) {
   std::vector<std::filesystem::path> used;
   for (; !ignored && files != end; files.increment(ignored)) {
     const std::string name = files->path().filename().string();
-    if (name == exec::kCheckpointFile || name.starts_with(kTeacherCacheFile))
+    // A temporary file stays where a run was killed while it wrote a
+    // checkpoint.
+    if (name == exec::kCheckpointFile || name.starts_with(kTeacherCacheFile) ||
+        name.starts_with(std::string(".") + exec::kCheckpointFile + "."))
       used.push_back(files->path());
   }
   for (const std::filesystem::path& file : used)

@@ -14,8 +14,9 @@ namespace {
 using Values = std::vector<ir::Value*>;
 
 std::string show(const ir::Value& value) {
-  return fmt::format("'{}' {}{}", value.name(), ir::to_string(value.type.elem),
-                     value.type.shape ? ir::to_string(*value.type.shape) : "");
+  return fmt::format(
+      "'{}' {}{}", value.name(), ir::to_string(value.type.elem),
+      value.type.shape ? "[" + ir::to_string(*value.type.shape) + "]" : "");
 }
 
 std::string show(const Values& values) {
@@ -76,7 +77,7 @@ Values free_inputs(const ir::Graph& graph) {
   return inputs;
 }
 
-// The student's values take the teacher's names.
+// The student's values take the teacher's names; outputs, its order.
 void rename(ir::Graph& graph, const Values& students, const Values& teachers,
             PassResult& result) {
   for (size_t i = 0; i < students.size(); ++i) {
@@ -107,9 +108,11 @@ class LoadStudent final : public Pass {
     const Values inputs = free_inputs(teacher);
     rename(student, match(free_inputs(student), inputs, "inputs", file), inputs,
            result);
-    rename(student,
-           match(student.outputs(), teacher.outputs(), "outputs", file),
-           teacher.outputs(), result);
+    const Values outputs =
+        match(student.outputs(), teacher.outputs(), "outputs", file);
+    rename(student, outputs, teacher.outputs(), result);
+    for (size_t i = 0; i < outputs.size(); ++i)
+      student.set_output(i, outputs[i]);
     model = std::move(imported.model);
     result.changes = 1;
     return result;

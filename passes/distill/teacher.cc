@@ -18,6 +18,11 @@ namespace {
 constexpr size_t kChecksum = 8;
 constexpr size_t kHead = 4096;  // bytes, in front of the records
 
+// Of a head: what it is of is part of it.
+std::string checksum(const std::string& fingerprint, const Json& parts) {
+  return sha256_hex(fingerprint + parts.dump());
+}
+
 // Of a record: its sample's number is part of it.
 std::string checksum(int64_t index, const std::string& bytes) {
   return sha256_hex(bytes + std::to_string(index)).substr(0, kChecksum);
@@ -84,10 +89,11 @@ void OutputCache::read_head() {
   std::string head(kHead, '\0');
   const ssize_t read = ::pread(file_, head.data(), kHead, 0);
   const Json json = Json::parse(head.c_str(), nullptr, /*exceptions=*/false);
-  if (read == static_cast<ssize_t>(kHead) && json.is_object() &&
-      json.value("fingerprint", "") == fingerprint_) {
+  const Json found = json.is_object() ? json.value("parts", Json()) : Json();
+  if (read == static_cast<ssize_t>(kHead) && found.is_array() &&
+      json.value("checksum", Json()) == checksum(fingerprint_, found)) {
     std::vector<Layout::Part> parts;
-    for (const Json& part : json.at("parts"))
+    for (const Json& part : found)
       parts.push_back({part.at("dims"),
                        static_cast<at::ScalarType>(part.at("type").get<int>()),
                        part.at("bytes")});
@@ -103,8 +109,9 @@ void OutputCache::write_head() {
     parts.push_back({{"dims", part.dims},
                      {"type", static_cast<int>(part.type)},
                      {"bytes", part.bytes}});
-  std::string head =
-      Json{{"fingerprint", fingerprint_}, {"parts", parts}}.dump();
+  std::string head = Json{
+      {"checksum", checksum(fingerprint_, parts)},
+      {"parts", parts}}.dump();
   if (head.size() >= kHead) head.clear();
   head.resize(kHead);
   if (::pwrite(file_, head.data(), kHead, 0) != static_cast<ssize_t>(kHead))
@@ -138,8 +145,8 @@ std::vector<at::Tensor> OutputCache::find(const std::vector<int64_t>& indices) {
   const size_t data = layout_->record - kChecksum;
   std::string record(layout_->record, '\0');
   for (size_t i = 0; i < indices.size(); ++i) {
-    const auto place = static_cast<off_t>(layout_->record) * indices[i];
-    const ssize_t read = ::pread(file_, record.data(), record.size(), place);
+    const ssize_t read = ::pread(file_, record.data(), record.size(),
+                                 layout_->place(indices[i]));
     if (read != static_cast<ssize_t>(record.size()) ||
         record.substr(data) != checksum(indices[i], record.substr(0, data)))
       return {};
