@@ -86,6 +86,9 @@ constexpr const char* kDistillOptions = R"({
     "ema": {
       "description": "decay of an exponential moving average of the weights, which is then the result; 0: none",
       "type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0},
+    "unfold_batch_norm": {
+      "description": "a float student without BatchNormalization trains with one behind each convolution, which is folded again at the end",
+      "type": "boolean", "default": false},
     "bfloat16": {
       "description": "autocast: products in bfloat16",
       "type": "boolean", "default": false},
@@ -235,6 +238,8 @@ PassPtr make_distill(const Json& options) {
     made.mode = distill::TrainingMode::kBlocks;
   made.losses = losses(options);
   made.train = train_options(options);
+  made.unfold_batch_norm =
+      options.value("unfold_batch_norm", made.unfold_batch_norm);
   made.feature_pairs = options.value("feature_pairs", made.feature_pairs);
   made.block_samples = options.value("block_samples", made.block_samples);
   made.block_epochs = options.value("block_epochs", made.block_epochs);

@@ -9,6 +9,7 @@
 #include "passes/base/error.h"
 #include "passes/base/hash.h"
 #include "passes/base/random.h"
+#include "passes/distill/batch_norm_form.h"
 #include "passes/distill/block_training.h"
 #include "passes/distill/distill_task.h"
 #include "passes/distill/model_shapes.h"
@@ -21,6 +22,13 @@ namespace {
 
 // Evaluations look at this share of the samples, and at most at so many.
 constexpr int64_t kHeldOutShare = 10, kMostHeldOut = 1000;
+constexpr int64_t kLeastBatch = 16;
+
+bool holds_codes(const ir::Model& model) {
+  for (const auto& node : model.graph->nodes())
+    if (node->op_type == "DequantizeLinear") return true;
+  return false;
+}
 
 std::string hash(const ir::Model& model) {
   const io::DetachedModel file = io::export_onnx_detached(model);
@@ -74,8 +82,24 @@ class Distill final : public Pass {
     fit_to_data(model, *context.data, options, result);
 
     const ir::Model teacher = simplified_teacher(context);
-    const ir::Model bound = with_shapes(model, context);
-    const TrainingTwin twin(model, float_model(context, teacher),
+    // What is trained, in the form that it trains best in.
+    ir::Model student = ir::clone(model);
+    const bool unfolded =
+        unfolds(student, options) && unfold_batch_norm(student, context) > 0;
+    if (unfolded)
+      result.remarks.push_back(
+          {"",
+           "trained with a BatchNormalization behind each convolution, "
+           "which is folded into it again"});
+    const auto store = [&](const TrainingTwin& twin,
+                           const exec::Program& program) {
+      ir::Model stored = ir::clone(student);
+      twin.store(program, stored);
+      if (unfolded) fold_batch_norm(stored, context);
+      return stored;
+    };
+    const ir::Model bound = with_shapes(student, context);
+    const TrainingTwin twin(student, float_model(context, teacher),
                             context.input_shapes);
     DistillTask::Parts parts;
     parts.twin = &twin;
@@ -92,10 +116,8 @@ class Distill final : public Pass {
           make_teacher(teacher, parts, options, fingerprint, context);
     parts.keep_last_good = [&](const exec::Program& program) -> std::string {
       if (options.folder.empty()) return "";
-      ir::Model kept = ir::clone(model);
-      twin.store(program, kept);
       const std::filesystem::path file = options.folder / "last_good.onnx";
-      io::export_onnx(kept, file);
+      io::export_onnx(store(twin, program), file);
       return file.string();
     };
     DistillTask task(std::move(parts));
@@ -104,9 +126,16 @@ class Distill final : public Pass {
     if (group->ranks() > 1) task.program().set_group(group);
     const exec::TrainingReport report = exec::train(
         task, *context.data, options, fingerprint, group.get(), context);
-    twin.store(task.program(), model);
+    model = store(twin, task.program());
     result.training = exec::to_json(report);
     describe(report, options, result);
+  }
+
+  // Statistics of a few samples say little.
+  bool unfolds(const ir::Model& student,
+               const exec::TrainOptions& options) const {
+    return options_.unfold_batch_norm && !holds_codes(student) &&
+           options.batch_size >= kLeastBatch;
   }
 
   // Folded weights are found again in folded ones.

@@ -37,6 +37,9 @@ struct DistillOptions {
   // labels and one output holds classes, cross_entropy.
   std::vector<LossSpec> losses = {};
   int64_t feature_pairs = 4;  // at most so many, where a loss looks inside
+  // A float student without BatchNormalization trains with one behind each
+  // Conv, folded again at the end, where a batch has 16 samples or more.
+  bool unfold_batch_norm = false;
   // held_out below 0: a tenth of the samples, at most a thousand.
   exec::TrainOptions train = {};
   // kBlocks: samples held in memory, and how often each of them is seen.
