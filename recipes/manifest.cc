@@ -68,9 +68,15 @@ std::vector<FileRecord> record_inputs(const Recipe& recipe) {
     records.push_back(record_file("data", file));
   for (const fs::path& file : data_files(recipe, recipe.eval, "eval"))
     records.push_back(record_file("eval", file));
-  for (const StageSpec& stage : recipe.stages)
-    if (const fs::path file = recipe.option_file(stage); !file.empty())
-      records.push_back(record_file(find_pass(stage.pass)->path_option, file));
+  for (const StageSpec& stage : recipe.stages) {
+    const fs::path file = recipe.option_file(stage);
+    if (file.empty()) continue;
+    const std::string_view role = find_pass(stage.pass)->path_option;
+    records.push_back(record_file(std::string(role), file));
+    if (role != "student") continue;
+    for (const fs::path& weights : external_data_files(file))
+      records.push_back(record_file(std::string(role), weights));
+  }
   return records;
 }
 

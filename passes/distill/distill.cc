@@ -164,7 +164,8 @@ class Distill final : public Pass {
     if (fixed) options.held_out -= options.held_out % *fixed;
     if (options.augment && options.augmentation.any() && !data.has_images())
       throw Error(ErrorKind::kUsage, "augment",
-                  data.description() + " holds no images to be varied",
+                  "varies images that are read from files, but the data is " +
+                      data.description(),
                   "leave it out");
     if (data.is_synthetic())
       result.remarks.push_back(

@@ -29,8 +29,7 @@ struct Fixture : test::RunFixture {
       {"pass": "load_student", "options": {"model": "student.onnx"}},
       {"pass": "distill", "options": {
          "steps": 6, "batch_size": 8, "held_out": 8, "patience": 5,
-         "losses": [{"loss": "kl", "temperature": 2}, {"loss": "mse"}],
-         "augment": {"flip": true, "shift": 2}}}])");
+         "losses": [{"loss": "kl", "temperature": 2}, {"loss": "mse"}]}}])");
   }
 };
 
@@ -53,7 +52,7 @@ TEST_CASE_FIXTURE(Fixture, "run: a student is loaded, trained and reported") {
         fs::absolute(folder.path() / "student.onnx").string());
   // What is left of the work are the metrics.
   CHECK(test::files_below(options.out_dir)
-            .contains("variants/tiny-distilled.onnx"));
+            .contains("variants/tiny-student-distilled.onnx"));
   for (const std::string& file : test::files_below(folder.path()))
     CHECK(file.find("checkpoint") == std::string::npos);
 }
@@ -61,7 +60,7 @@ TEST_CASE_FIXTURE(Fixture, "run: a student is loaded, trained and reported") {
 TEST_CASE_FIXTURE(Fixture, "run: training repeats to the byte") {
   const auto bytes = [&] {
     REQUIRE(run().exit_code == 0);
-    return read_file(options.out_dir / "variants/tiny-distilled.onnx");
+    return read_file(options.out_dir / "variants/tiny-student-distilled.onnx");
   };
   const std::string first = bytes();
   CHECK(bytes() == first);
@@ -74,7 +73,16 @@ TEST_CASE_FIXTURE(Fixture, "run: what is wrong with a stage that trains") {
   json["stages"][1]["options"]["losses"][0]["loss"] = "kld";
   json["stages"][1]["options"]["ema"] = 1;
   json["stages"][1]["options"]["step"] = 4;
-  CHECK(error_text([&] { recipe(); }) == "");
+  CHECK(error_text([&] { recipe(); }) ==
+        "test recipe: /stages/1/options/losses/0/loss: \"kld\" is not one of "
+        "\"kl\", \"dkd\", \"dist\", \"mse\", \"cosine\", \"cross_entropy\", "
+        "\"features\", \"attention\"; did you mean 'kl'?\n"
+        "test recipe: /stages/1/options/optimizer: \"adam\" is not one of "
+        "\"sgd\", \"adamw\"; did you mean 'adamw'?\n"
+        "test recipe: /stages/1/options/ema: 1 is out of range, expected less "
+        "than 1\n"
+        "test recipe: /stages/1/options/step: unknown key 'step'; did you mean "
+        "'steps'?");
 }
 
 }  // namespace

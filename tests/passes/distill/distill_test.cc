@@ -312,9 +312,10 @@ TEST_CASE("distill: what it needs") {
   DistillOptions options = quick(2);
   options.train.augment = true;
   options.train.augmentation.flip = true;
-  CHECK(error_of(ErrorKind::kUsage, [&] {
-          bench.run(student, teacher, options);
-        }) == "augment: memory holds no images to be varied (leave it out)");
+  CHECK(error_of(ErrorKind::kUsage,
+                 [&] { bench.run(student, teacher, options); }) ==
+        "augment: varies images that are read from files, but the data is "
+        "memory (leave it out)");
   options = quick(2);
   options.mode = TrainingMode::kBlocks;
   options.losses = {{.loss = "features"}};

@@ -103,8 +103,10 @@ TEST_CASE("objective: losses as they are asked for") {
 }
 
 TEST_CASE("objective: losses that fit nothing") {
-  CHECK(
-      refused(kScores, true, {{.loss = "kd"}}).starts_with("loss: found 'kd'"));
+  CHECK(refused(kScores, true, {{.loss = "dkp"}}) ==
+        "loss 'dkp': there is no such loss; did you mean 'dkd'? (the losses "
+        "are " +
+            join(loss_names(), ", ") + ")");
   CHECK(refused(kScores, false, {{.loss = "cross_entropy"}}) ==
         "loss cross_entropy: needs labels, and the samples have none (leave it "
         "out: the other losses need none)");
