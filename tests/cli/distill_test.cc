@@ -20,8 +20,9 @@ using test::ModelFolder;
 
 struct DistillFolder : ModelFolder {
   static Args with(Args args) {
-    args.insert(args.begin(), {"distill", "--teacher", "m.onnx", "--data",
-                               "synthetic", "--threads", "1", "-q"});
+    args.insert(args.begin(),
+                {"distill", "--teacher", "m.onnx", "--data", "synthetic",
+                 "--threads", "1", "--jobs", "1", "-q"});
     return args;
   }
   static Args halved(Args args) {
@@ -224,7 +225,8 @@ TEST_CASE("distill, killed at any time, ends in the same bytes") {
   recipe["stages"][1]["options"]["checkpoint_s"] = 0.02;
   recipe["device"]["profile"] = "arm64-neon-dotprod";  // nothing is measured
   write_file_atomic(killed.path("recipe.json"), recipe.dump());
-  const Args repeated = {"run", "recipe.json", "-o", "out", "-q"};
+  const Args repeated = {"run", "recipe.json", "--jobs", "1",
+                         "-o",  "out",         "-q"};
   const fs::path checkpoint = killed.path("out/training/distill/checkpoint");
   for (const int after_ms : {0, 40, 90}) {
     test::Process process(repeated, {killed.path(""), {}});
