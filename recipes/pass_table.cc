@@ -119,7 +119,7 @@ const PassRow kPasses[] = {
     {"load_student",
      "Takes another model with the same inputs and outputs in its place",
      "student", load_student_options(), /*needs_data=*/false, make_load_student,
-     /*path_option=*/"model"},
+     /*path_option=*/"student"},
     {"distill",
      "Trains the model to compute what the input model computes, codes "
      "included",

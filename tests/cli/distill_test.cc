@@ -100,7 +100,7 @@ TEST_CASE("distill prints its recipe") {
   REQUIRE(printed.code == 0);
   const Json recipe = Json::parse(printed.out);
   CHECK(recipe["stages"] ==
-        Json::parse(R"([{"pass": "load_student", "options": {"model": ")" +
+        Json::parse(R"([{"pass": "load_student", "options": {"student": ")" +
                     folder.path("m.onnx").string() + R"("}},
           {"pass": "distill", "options": {
             "losses": [{"loss": "mse", "weight": 0.5, "output": "output"},

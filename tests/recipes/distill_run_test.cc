@@ -26,7 +26,7 @@ struct Fixture : test::RunFixture {
     io::export_onnx(student, folder.path() / "student.onnx");
     json["targets"]["latency"] = {"1000ms"};
     json["stages"] = Json::parse(R"([
-      {"pass": "load_student", "options": {"model": "student.onnx"}},
+      {"pass": "load_student", "options": {"student": "student.onnx"}},
       {"pass": "distill", "options": {
          "steps": 6, "batch_size": 8, "held_out": 8, "patience": 5,
          "losses": [{"loss": "kl", "temperature": 2}, {"loss": "mse"}]}}])");

@@ -72,7 +72,9 @@ inline lathe::test::MemorySamples image_samples(
 // The first output of all samples.
 inline at::Tensor scores(const ir::Model& model) {
   auto samples = image_samples();
-  const auto batch = samples.read({.batch_size = kSamples})->next();
+  ReadOptions all;
+  all.batch_size = kSamples;
+  const auto batch = samples.read(all)->next();
   return exec::to_torch(
       exec::make_torch_executor()->prepare(model)->run(batch->inputs)[0]);
 }
