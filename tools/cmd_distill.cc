@@ -31,6 +31,15 @@ struct Options {
   bool fresh = false, bfloat16 = false, restart = false, print = false;
 };
 
+// In front of scale_width, which reads constants as initializers. Not all of
+// simplify: a student trains better with its BatchNormalization.
+constexpr const char* kReadable[] = {"raise_opset",
+                                     "remove_initializers_from_inputs",
+                                     "constants_to_initializers",
+                                     "fold_constants",
+                                     "drop_identities",
+                                     "remove_dead_code"};
+
 [[noreturn]] void throw_usage(const std::string& where, const std::string& what,
                               const std::string& hint = "") {
   throw Error(ErrorKind::kUsage, where, what,
@@ -151,7 +160,10 @@ void add_student(const Options& options, recipes::Recipe& recipe) {
   Json width = {
       {"ratio", parse_share("--student-width", options.student_width)}};
   if (options.fresh) width["weights"] = "fresh";
-  recipe.stages.insert(recipe.stages.begin(), {"scale_width", width.dump()});
+  std::vector<recipes::StageSpec> stages;
+  for (const char* pass : kReadable) stages.push_back({pass});
+  stages.push_back({"scale_width", width.dump()});
+  recipe.stages.insert(recipe.stages.begin(), stages.begin(), stages.end());
 }
 
 int distill(const Options& options, Context& context) {

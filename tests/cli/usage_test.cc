@@ -103,13 +103,13 @@ TEST_CASE("wrong flags say what was found and expected") {
   check_usage_error(
       {"bench", "m.onnx", "--input-shape", "x:1", "--input-shape", "x:2"},
       "error: --input-shape: input 'x' is given twice\n");
-  check_usage_error(
-      {"list", "pases"},
-      "error: lathe list: unknown kind 'pases'; did you mean "
-      "'passes'?\n"
-      "hint: the kinds are passes, recipes, gates, devices, "
-      "formats, models, aten, observers, saliencies, operators, commands, "
-      "kinds\n");
+  check_usage_error({"list", "pases"},
+                    "error: lathe list: unknown kind 'pases'; did you mean "
+                    "'passes'?\n"
+                    "hint: the kinds are passes, recipes, gates, devices, "
+                    "formats, models, aten, observers, saliencies, losses, "
+                    "operators, commands, "
+                    "kinds\n");
 }
 
 TEST_CASE("with --json an error is one line of JSON") {
