@@ -116,8 +116,8 @@ struct WeightOptions {
 };
 
 // Weights of MatMul and Gemm (and tables of Gather, and weights of Conv) as 4-
-// or 8-bit codes in blocks; activations stay float. Method kGptq needs context.data. Each
-// compute node left alone has a remark that says why.
+// or 8-bit codes in blocks; activations stay float. Method kGptq needs
+// context.data. Each compute node left alone has a remark that says why.
 std::unique_ptr<Pass> make_quantize_weights(WeightOptions options);
 
 struct DynamicOptions {
