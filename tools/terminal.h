@@ -23,7 +23,8 @@ struct TerminalOptions {
 };
 
 // On a terminal one line with a bar, redrawn; elsewhere a line as each task
-// begins, and every ten seconds one of a task that says how it goes. Thread-safe.
+// begins, and every ten seconds one of a task that says how it goes.
+// Thread-safe.
 class Terminal final : public ProgressSink {
  public:
   explicit Terminal(const TerminalOptions& options = {});
