@@ -18,6 +18,7 @@
 #include "passes/prune/carried_selection.h"
 #include "passes/prune/form_price.h"
 #include "passes/prune/group_choice.h"
+#include "passes/prune/plain_constants.h"
 #include "passes/prune/prune.h"
 #include "passes/prune/repair.h"
 #include "passes/prune/width_search.h"
@@ -164,7 +165,7 @@ std::string Pruner::plan_text(const FoundWidths& outcome,
 
 PassResult Pruner::run(ir::Model& model, PassContext& context) {
   require(context);
-  PassResult result;
+  PassResult result = make_constants_plain(model, context);
   const ir::Model dense = ir::clone(model);
   const ChannelGroups groups(dense, context.input_shapes);
   result.remarks = choice().remarks(groups);

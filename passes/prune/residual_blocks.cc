@@ -9,6 +9,7 @@
 #include "passes/base/error.h"
 #include "passes/base/text.h"
 #include "passes/ir/op_table.h"
+#include "passes/ir/shape_inference.h"
 #include "passes/prune/prune.h"
 
 namespace lathe::prune {
@@ -80,17 +81,33 @@ std::optional<ResidualBlock> block_at(const ir::Node& sum, size_t branch) {
   return block;
 }
 
-}  // namespace
-
-std::vector<ResidualBlock> find_residual_blocks(const ir::Model& model) {
+std::vector<ResidualBlock> blocks_of(const ir::Graph& graph) {
   std::vector<ResidualBlock> blocks;
-  for (const auto& node : model.graph->nodes()) {
+  for (const auto& node : graph.nodes()) {
     if (!node->is("Add")) continue;
     for (const size_t branch : {size_t{0}, size_t{1}})
       if (auto block = block_at(*node, branch))
         blocks.push_back(std::move(*block));
   }
   return blocks;
+}
+
+bool lacks_shapes(const ir::Graph& graph) {
+  return std::ranges::any_of(graph.nodes(), [](const auto& node) {
+    return node->is("Add") && !node->output()->type.shape;
+  });
+}
+
+}  // namespace
+
+std::vector<ResidualBlock> find_residual_blocks(const ir::Model& model) {
+  if (lacks_shapes(*model.graph)) {
+    ir::Model shaped = ir::clone(model);
+    ir::bind_input_shapes(shaped, ir::default_input_shapes(shaped));
+    ir::infer_shapes(shaped);
+    return blocks_of(*shaped.graph);
+  }
+  return blocks_of(*model.graph);
 }
 
 void remove_blocks(ir::Model& model, const std::vector<std::string>& names) {

@@ -14,6 +14,7 @@
 #include "passes/base/error.h"
 #include "passes/prune/fresh_weights.h"
 #include "passes/prune/group_choice.h"
+#include "passes/prune/plain_constants.h"
 #include "passes/prune/prune.h"
 #include "passes/prune/repair.h"
 #include "passes/prune/residual_blocks.h"
@@ -80,8 +81,8 @@ class ScaleWidth final : public Pass {
   std::string name() const override { return "scale_width"; }
 
   PassResult run(ir::Model& model, PassContext& context) override {
+    PassResult result = make_constants_plain(model, context);
     const ChannelGroups groups(model, context.input_shapes);
-    PassResult result;
     result.remarks = choice().remarks(groups);
     const std::vector<int64_t> widths = scaled_widths(groups, result);
     const bool fresh = options_.weights == StudentWeights::kFresh;
