@@ -111,7 +111,7 @@ constexpr const char* kSchema = R"({
                           "type": "number", "minimum": 0},
             "resumed_at": {"description": "the step of the checkpoint that it went on from; 0: none",
                            "type": "integer", "minimum": 0},
-            "best_step": {"description": "whose weights are the result; 0: the last",
+            "best_step": {"description": "whose weights are the result, where samples are held out; 0: those that training began with",
                           "type": "integer", "minimum": 0},
             "stopped_early": {"type": "boolean"},
             "curve": {

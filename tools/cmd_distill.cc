@@ -27,18 +27,9 @@ struct Options {
   std::string warm_up, clip_norm, ema, mixup, checkpoint, compute = "cpu";
   int64_t steps = 0, batch_size = 64, accumulate = 1, held_out = 0;
   int64_t patience = 0, feature_pairs = 4, block_samples = 1024;
-  int64_t block_epochs = 8;
+  int64_t block_epochs = 8, teacher_cache = 4096;
   bool fresh = false, bfloat16 = false, restart = false, print = false;
 };
-
-// In front of scale_width, which reads constants as initializers. Not all of
-// simplify: a student trains better with its BatchNormalization.
-constexpr const char* kReadable[] = {"raise_opset",
-                                     "remove_initializers_from_inputs",
-                                     "constants_to_initializers",
-                                     "fold_constants",
-                                     "drop_identities",
-                                     "remove_dead_code"};
 
 [[noreturn]] void throw_usage(const std::string& where, const std::string& what,
                               const std::string& hint = "") {
@@ -136,6 +127,8 @@ Json distill_options(const Options& options, const SharedFlags& flags) {
   if (!options.checkpoint.empty())
     json["checkpoint_s"] =
         parse_seconds("--checkpoint-interval", options.checkpoint);
+  if (given("--teacher-cache"))
+    json["teacher_cache_mib"] = options.teacher_cache;
   if (options.restart) json["restart"] = true;
   return json;
 }
@@ -160,10 +153,7 @@ void add_student(const Options& options, recipes::Recipe& recipe) {
   Json width = {
       {"ratio", parse_share("--student-width", options.student_width)}};
   if (options.fresh) width["weights"] = "fresh";
-  std::vector<recipes::StageSpec> stages;
-  for (const char* pass : kReadable) stages.push_back({pass});
-  stages.push_back({"scale_width", width.dump()});
-  recipe.stages.insert(recipe.stages.begin(), stages.begin(), stages.end());
+  recipe.stages.insert(recipe.stages.begin(), {"scale_width", width.dump()});
 }
 
 int distill(const Options& options, Context& context) {
@@ -177,25 +167,16 @@ int distill(const Options& options, Context& context) {
   for (recipes::StageSpec& stage : recipe.stages)
     if (stage.pass == "distill") stage.options = pass_options.dump();
   add_student(options, recipe);
-  recipe.eval.spec = options.eval;
-  recipe.device.profile = options.device;
-  if (!options.latency.empty())
-    recipe.latency_targets.push_back(
-        recipes::parse_target(options.latency, "--target-latency"));
-  if (!options.max_drop.empty())
-    recipe.max_drop = recipes::parse_drop(options.max_drop, "--max-drop");
-  apply_shared_flags(context.flags, recipe);
-  if (options.print) return print_recipe(recipe);
-  if (options.output.empty())
-    throw_usage("lathe distill", "--output is required");
-  const bool score = !recipe.latency_targets.empty() || recipe.max_drop ||
-                     !options.eval.empty();
-  return run_recipe(recipe,
-                    {.folder = {},
-                     .file = options.output,
-                     .html = options.html,
-                     .score = score},
-                    context);
+  return run_file_job(std::move(recipe),
+                      {.command = "lathe distill",
+                       .eval = options.eval,
+                       .device = options.device,
+                       .latency = options.latency,
+                       .max_drop = options.max_drop,
+                       .output = options.output,
+                       .html = options.html,
+                       .print = options.print},
+                      context);
 }
 
 void add_input_flags(CLI::App& app, Options& options) {
@@ -242,8 +223,8 @@ void add_loss_flags(CLI::App& app, Options& options) {
             "values inside that features and attention look at, at most")
       ->group(kGroup);
   add_choice(app, "--mode", {"end-to-end", "blocks"}, options.mode,
-             "blocks: each block by itself against the teacher's values, which "
-             "takes a fraction of the time and needs no labels")
+             "blocks: each block by itself against the teacher's values, on "
+             "samples in memory and without labels")
       ->group(kGroup);
   add_count(app, "--block-samples", "N", 1, 1 << 24, options.block_samples,
             "with --mode blocks: samples held in memory")
@@ -318,6 +299,9 @@ void add_training_flags(CLI::App& app, Options& options) {
       ->group(kGroup);
   add_count(app, "--patience", "N", 0, 1 << 20, options.patience,
             "stop after so many evaluations without a better one; 0: never")
+      ->group(kGroup);
+  add_count(app, "--teacher-cache", "MIB", 0, 1 << 20, options.teacher_cache,
+            "the teacher's answers to what comes as it is, kept on disk")
       ->group(kGroup);
   add_text(app, "--checkpoint-interval", "T", options.checkpoint,
            "how often what it can go on from is written")

@@ -120,26 +120,17 @@ int prune_model(const Options& options, Context& context) {
   recipes::Recipe recipe = recipe_from_preset(
       sparse ? "sparse-weights" : "prune", options.model, options.data);
   recipe.stages.back().options = pass_options.dump();
-  recipe.eval.spec = options.eval;
-  recipe.device.profile = options.device;
   // Zeros take as long as what stood there.
-  if (!options.latency.empty() && !options.mask)
-    recipe.latency_targets.push_back(
-        recipes::parse_target(options.latency, "--target-latency"));
-  if (!options.max_drop.empty())
-    recipe.max_drop = recipes::parse_drop(options.max_drop, "--max-drop");
-  apply_shared_flags(context.flags, recipe);
-  if (options.print) return print_recipe(recipe);
-  if (options.output.empty())
-    throw_usage("lathe prune", "--output is required");
-  const bool score = !recipe.latency_targets.empty() || recipe.max_drop ||
-                     !options.eval.empty();
-  return run_recipe(recipe,
-                    {.folder = {},
-                     .file = options.output,
-                     .plan = options.plan_out,
-                     .score = score},
-                    context);
+  return run_file_job(std::move(recipe),
+                      {.command = "lathe prune",
+                       .eval = options.eval,
+                       .device = options.device,
+                       .latency = options.mask ? "" : options.latency,
+                       .max_drop = options.max_drop,
+                       .output = options.output,
+                       .plan = options.plan_out,
+                       .print = options.print},
+                      context);
 }
 
 void add_input_flags(CLI::App& app, Options& options) {

@@ -196,21 +196,15 @@ int quantize(const Options& options, Context& context) {
   for (recipes::StageSpec& stage : recipe.stages)
     if (stage.pass == scheme.pass) stage.options = given.over(stage.options);
   add_corrections(scheme, options, recipe);
-  recipe.device.profile = options.device;
-  if (!options.max_drop.empty())
-    recipe.max_drop = recipes::parse_drop(options.max_drop, "--max-drop");
-  if (!options.latency_limit.empty())
-    recipe.latency_targets.push_back(
-        recipes::parse_target(options.latency_limit, "--target-latency"));
-  apply_shared_flags(context.flags, recipe);
-  if (options.print) return print_recipe(recipe);
-  if (options.output.empty())
-    throw Error(ErrorKind::kUsage, "lathe quantize", "--output is required",
-                "see 'lathe help quantize'");
-  const bool budget = !options.max_drop.empty() || !options.min_sqnr.empty() ||
-                      !options.latency_limit.empty();
-  return run_recipe(
-      recipe, {.folder = {}, .file = options.output, .score = budget}, context);
+  return run_file_job(std::move(recipe),
+                      {.command = "lathe quantize",
+                       .device = options.device,
+                       .latency = options.latency_limit,
+                       .max_drop = options.max_drop,
+                       .output = options.output,
+                       .score = !options.min_sqnr.empty(),
+                       .print = options.print},
+                      context);
 }
 
 }  // namespace

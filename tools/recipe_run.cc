@@ -121,6 +121,31 @@ int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
   return outcome.exit_code;
 }
 
+int run_file_job(recipes::Recipe recipe, const FileJob& job, Context& context) {
+  recipe.eval.spec = job.eval;
+  recipe.device.profile = job.device;
+  if (!job.latency.empty())
+    recipe.latency_targets.push_back(
+        recipes::parse_target(job.latency, "--target-latency"));
+  if (!job.max_drop.empty())
+    recipe.max_drop = recipes::parse_drop(job.max_drop, "--max-drop");
+  apply_shared_flags(context.flags, recipe);
+  if (job.print) return print_recipe(recipe);
+  if (job.output.empty())
+    throw Error(ErrorKind::kUsage, job.command, "--output is required",
+                "see '" + job.command.substr(0, 6) + "help " +
+                    job.command.substr(6) + "'");
+  const bool score = job.score || !recipe.latency_targets.empty() ||
+                     recipe.max_drop || !job.eval.empty();
+  return run_recipe(recipe,
+                    {.folder = {},
+                     .file = job.output,
+                     .plan = job.plan,
+                     .html = job.html,
+                     .score = score},
+                    context);
+}
+
 int print_recipe(const recipes::Recipe& recipe) {
   print_result(recipes::to_text(recipe, /*absolute=*/true));
   return 0;

@@ -33,6 +33,18 @@ struct Destination {
   bool score = false;               // a file as well; a folder always is
 };
 
+// What the commands that write one file are given beside their own options;
+// empty: not given.
+struct FileJob {
+  std::string command;  // "lathe prune", for errors
+  std::string eval = {}, device = {};
+  std::string latency = {}, max_drop = {};  // to be judged
+  std::filesystem::path output = {}, plan = {}, html = {};
+  bool score = false;  // even where nothing of the above is to be judged
+  bool print = false;  // the recipe, and run nothing
+};
+int run_file_job(recipes::Recipe recipe, const FileJob& job, Context& context);
+
 // Runs it and prints the report's JSON or its tables; returns the exit code.
 int run_recipe(const recipes::Recipe& recipe, const Destination& destination,
                Context& context);

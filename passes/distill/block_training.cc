@@ -105,14 +105,13 @@ class BlockTraining {
         options_(options),
         context_(context),
         teacher_(simplified_teacher(context)),
+        shapes_{with_shapes(model, context), with_shapes(teacher_, context)},
+        pairs_(pair_features(shapes_.student, shapes_.teacher, all_pairs())),
         samples_(draw()),
         students_(model_, samples_, context),
-        teachers_(teacher_, samples_, context) {
-    const ir::Model student = with_shapes(model, context);
-    const ir::Model teacher = with_shapes(teacher_, context);
-    pairs_ = pair_features(student, teacher, {.most = kMostBlocks});
-    objective_ = make_objective(options_, student, teacher,
-                                /*has_labels=*/false);
+        teachers_(teacher_, samples_, context),
+        objective_(make_objective(options_, shapes_.student, shapes_.teacher,
+                                  /*has_labels=*/false)) {
     if (!objective_.feature_terms.empty())
       throw Error(ErrorKind::kUsage, "losses",
                   "blocks are held to the teacher's values by themselves; only "
@@ -158,20 +157,22 @@ class BlockTraining {
     return count;
   }
 
+  static PairOptions all_pairs() {
+    PairOptions options;
+    options.most = kMostBlocks;
+    return options;
+  }
+
   // As many as memory holds of the largest pair.
-  int64_t affordable_samples() {
-    const ir::Model student = with_shapes(model_, context_);
-    const ir::Model teacher = with_shapes(teacher_, context_);
+  int64_t affordable_samples() const {
+    const auto bytes = [](const ir::Model& model, const std::string& name) {
+      return model.graph->find(name)->type.element_count().value_or(0) *
+             static_cast<int64_t>(sizeof(float));
+    };
     int64_t largest = 1;
-    for (const FeaturePair& pair :
-         pair_features(student, teacher, {.most = kMostBlocks})) {
-      const auto bytes = [](const ir::Model& model, const std::string& name) {
-        return model.graph->find(name)->type.element_count().value_or(0) *
-               static_cast<int64_t>(sizeof(float));
-      };
-      largest = std::max(largest, 2 * bytes(student, pair.student) +
-                                      2 * bytes(teacher, pair.teacher));
-    }
+    for (const FeaturePair& pair : pairs_)
+      largest = std::max(largest, 2 * bytes(shapes_.student, pair.student) +
+                                      2 * bytes(shapes_.teacher, pair.teacher));
     return std::clamp<int64_t>(kMemory / largest, 1, options_.block_samples);
   }
 
@@ -211,7 +212,7 @@ class BlockTraining {
   void train_block(size_t block) {
     context_.check_cancelled();
     ir::Model part = students_.part(names_of(block, true));
-    const TrainingTwin twin(part, context_.reference, {});
+    const TrainingTwin twin(part, float_reference(context_, teacher_), {});
     exec::CompileOptions compile;
     compile.trainable = [&](const ir::Value& value) {
       const auto readers = readers_.find(value.name());
@@ -301,13 +302,8 @@ class BlockTraining {
   // Whether training made the block better.
   bool improve(size_t block, exec::Program& program, const TrainingTwin& twin,
                const Loss& loss) {
-    std::vector<exec::TrainedTensor> trained;
-    for (const auto& parameter : program.parameters()) {
-      const ParameterInfo info = twin.info(parameter.name);
-      trained.push_back({parameter.name, parameter.tensor,
-                         info.kind == ParameterKind::kWeight,
-                         info.gradient_factor});
-    }
+    const std::vector<exec::TrainedTensor> trained =
+        trained_tensors(program, twin);
     const double before = mean_loss(program, loss);
     const auto optimizer =
         exec::make_optimizer(options_.train.optimizer, trained);
@@ -324,12 +320,9 @@ class BlockTraining {
         context_.check_cancelled();
         at::manual_seed(derive_seed(
             context_.seed, fmt::format("block {} step {}", block, step)));
-        for (const auto& tensor : trained)
-          tensor.tensor.mutable_grad() = at::Tensor();
+        exec::clear_gradients(trained);
         loss(run(program, batch), batch).backward();
-        for (const auto& tensor : trained)
-          if (at::Tensor gradient = tensor.tensor.grad(); gradient.defined())
-            gradient.mul_(tensor.gradient_scale);
+        exec::scale_gradients(trained);
         exec::clip_gradients(trained, options_.train.clip_norm);
         optimizer->step(
             options_.train.optimizer.learning_rate *
@@ -352,10 +345,11 @@ class BlockTraining {
   const DistillOptions& options_;
   PassContext& context_;
   const ir::Model teacher_;
+  const struct { ir::Model student, teacher; } shapes_;
+  const std::vector<FeaturePair> pairs_;
   const std::vector<exec::Program::Named> samples_;
   exec::StagedRun students_, teachers_;
-  std::vector<FeaturePair> pairs_;
-  Objective objective_;
+  const Objective objective_;
   std::map<std::string, int> readers_;
   PassResult result_;
 };

@@ -24,12 +24,6 @@ namespace {
 constexpr int64_t kHeldOutShare = 10, kMostHeldOut = 1000;
 constexpr int64_t kLeastBatch = 16;
 
-bool holds_codes(const ir::Model& model) {
-  for (const auto& node : model.graph->nodes())
-    if (node->op_type == "DequantizeLinear") return true;
-  return false;
-}
-
 std::string hash(const ir::Model& model) {
   const io::DetachedModel file = io::export_onnx_detached(model);
   std::string parts = sha256_hex(file.bytes);
@@ -78,29 +72,34 @@ class Distill final : public Pass {
   void train(ir::Model& model, PassContext& context, PassResult& result) {
     exec::TrainOptions options = options_.train;
     options.folder = context.work_folder;
-    if (!options.folder.empty()) make_folder(options.folder);
     fit_to_data(model, *context.data, options, result);
 
     const ir::Model teacher = simplified_teacher(context);
-    // What is trained, in the form that it trains best in.
+    const ir::Model* reference = float_reference(context, teacher);
     ir::Model student = ir::clone(model);
+    TrainingTwin twin(student, reference, context.input_shapes);
     const bool unfolded =
-        unfolds(student, options) && unfold_batch_norm(student, context) > 0;
-    if (unfolded)
+        unfolds(twin, options) && unfold_batch_norm(student, context) > 0;
+    if (unfolded) {
+      twin = TrainingTwin(student, reference, context.input_shapes);
       result.remarks.push_back(
           {"",
            "trained with a BatchNormalization behind each convolution, "
            "which is folded into it again"});
-    const auto store = [&](const TrainingTwin& twin,
-                           const exec::Program& program) {
+    }
+    if (twin.quantized() &&
+        options.optimizer.kind == exec::OptimizerKind::kAdamW)
+      result.remarks.push_back(
+          {"",
+           "adamw moves the steps of quantizers as far as it moves weights, "
+           "which are far larger: sgd trains codes better"});
+    const auto store = [&](const exec::Program& program) {
       ir::Model stored = ir::clone(student);
       twin.store(program, stored);
       if (unfolded) fold_batch_norm(stored, context);
       return stored;
     };
     const ir::Model bound = with_shapes(student, context);
-    const TrainingTwin twin(student, float_model(context, teacher),
-                            context.input_shapes);
     DistillTask::Parts parts;
     parts.twin = &twin;
     parts.objective =
@@ -110,6 +109,7 @@ class Distill final : public Pass {
       result.remarks.push_back({"", remark});
     parts.device = at::Device(options.device);
     parts.seed = derive_seed(context.seed, "adapters");
+    if (!options.folder.empty()) make_folder(options.folder);
     const std::string fingerprint = this->fingerprint(model, context);
     if (parts.objective.needs_teacher)
       parts.teacher =
@@ -117,7 +117,7 @@ class Distill final : public Pass {
     parts.keep_last_good = [&](const exec::Program& program) -> std::string {
       if (options.folder.empty()) return "";
       const std::filesystem::path file = options.folder / "last_good.onnx";
-      io::export_onnx(store(twin, program), file);
+      io::export_onnx(store(program), file);
       return file.string();
     };
     DistillTask task(std::move(parts));
@@ -126,22 +126,16 @@ class Distill final : public Pass {
     if (group->ranks() > 1) task.program().set_group(group);
     const exec::TrainingReport report = exec::train(
         task, *context.data, options, fingerprint, group.get(), context);
-    model = store(twin, task.program());
+    model = store(task.program());
     result.training = exec::to_json(report);
     describe(report, options, result);
   }
 
   // Statistics of a few samples say little.
-  bool unfolds(const ir::Model& student,
+  bool unfolds(const TrainingTwin& twin,
                const exec::TrainOptions& options) const {
-    return options_.unfold_batch_norm && !holds_codes(student) &&
+    return options_.unfold_batch_norm && !twin.quantized() &&
            options.batch_size >= kLeastBatch;
-  }
-
-  // Folded weights are found again in folded ones.
-  static const ir::Model* float_model(const PassContext& context,
-                                      const ir::Model& teacher) {
-    return context.reference == context.input ? &teacher : context.reference;
   }
 
   // A batch size that the model fixes; samples kept aside.
@@ -213,7 +207,12 @@ class Distill final : public Pass {
     if (report.stopped_early)
       say(fmt::format("stopped early: nothing got better in {} evaluations",
                       options.patience));
-    if (report.best_step > 0 && report.best_step != report.steps)
+    if (options.held_out > 0 && report.best_step == 0)
+      say(
+          fmt::format("the weights stay what they were: no others did better "
+                      "on the {} samples held out",
+                      options.held_out));
+    else if (options.held_out > 0 && report.best_step != report.steps)
       say(
           fmt::format("the result is that of step {}, the best on the {} "
                       "samples held out",

@@ -23,9 +23,10 @@ at::Tensor on(const at::Tensor& tensor, const at::Tensor& like) {
 // [N], or where labels are mixed their shares [N, C]; for losses that look at
 // labels.
 at::Tensor labels_of(const exec::TrainingBatch& batch, const LossRow& row,
-                     int64_t classes) {
+                     const at::Tensor& scores, int64_t axis) {
   if (!row.needs_labels) return {};
   if (!batch.other_labels.defined()) return batch.labels;
+  const int64_t classes = scores.size(axis);
   check_labels(batch.labels, classes);
   const auto shares = [&](const at::Tensor& labels) {
     return at::one_hot(labels, classes).to(at::kFloat);
@@ -67,14 +68,21 @@ DistillTask::DistillTask(Parts parts)
                        });
 }
 
-std::vector<exec::TrainedTensor> DistillTask::trained() {
+std::vector<exec::TrainedTensor> trained_tensors(const exec::Program& program,
+                                                 const TrainingTwin& twin) {
   std::vector<exec::TrainedTensor> tensors;
-  for (const auto& parameter : program_->parameters()) {
-    const ParameterInfo info = parts_.twin->info(parameter.name);
+  for (const auto& parameter : program.parameters()) {
+    const ParameterInfo info = twin.info(parameter.name);
     tensors.push_back({parameter.name, parameter.tensor,
                        info.kind == ParameterKind::kWeight,
                        info.gradient_factor});
   }
+  return tensors;
+}
+
+std::vector<exec::TrainedTensor> DistillTask::trained() {
+  std::vector<exec::TrainedTensor> tensors =
+      trained_tensors(*program_, *parts_.twin);
   for (const FeatureTerm& term : parts_.objective.feature_terms) {
     if (term.row->any_channels) continue;
     for (const auto& [name, tensor] : adapters_.parameters())
@@ -110,10 +118,8 @@ at::Tensor DistillTask::loss(const exec::TrainingBatch& batch,
         objective.needs_teacher ? answer.outputs[term.output] : at::Tensor();
     const int64_t axis = objective.outputs[term.output].axis;
     add(term.name, term.weight,
-        compute_output_loss(
-            objective, term, output, answered,
-            labels_of(batch, *term.row,
-                      output.size(std::max<int64_t>(axis, 0)))));
+        compute_output_loss(objective, term, output, answered,
+                            labels_of(batch, *term.row, output, axis)));
   }
   for (const FeatureTerm& term : objective.feature_terms) {
     at::Tensor mean;

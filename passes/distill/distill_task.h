@@ -60,6 +60,10 @@ at::Tensor compute_output_loss(const Objective& objective,
                                const at::Tensor& teacher,
                                const at::Tensor& labels);
 
+// What a program of the twin's model trains.
+std::vector<exec::TrainedTensor> trained_tensors(const exec::Program& program,
+                                                 const TrainingTwin& twin);
+
 class DistillTask final : public exec::TrainingTask {
  public:
   struct Parts {
@@ -75,7 +79,6 @@ class DistillTask final : public exec::TrainingTask {
   explicit DistillTask(Parts parts);
 
   exec::Program& program() { return *program_; }
-  const Teacher& teacher() const { return *parts_.teacher; }
 
   std::vector<exec::TrainedTensor> trained() override;
   exec::NamedValues buffers() override;

@@ -28,4 +28,9 @@ ir::Model simplified_teacher(const PassContext& context) {
   return made;
 }
 
+const ir::Model* float_reference(const PassContext& context,
+                                 const ir::Model& teacher) {
+  return context.reference == context.input ? &teacher : context.reference;
+}
+
 }  // namespace lathe::distill

@@ -170,8 +170,7 @@ Objective make_objective(const DistillOptions& options,
       !made.feature_terms.empty() ||
       std::any_of(
           made.output_terms.begin(), made.output_terms.end(),
-          [](const OutputTerm& term) { return !term.row->needs_labels; }) ||
-      !has_labels;
+          [](const OutputTerm& term) { return !term.row->needs_labels; });
   made.remarks.insert(made.remarks.begin(), "loss: " + text(made));
   return made;
 }

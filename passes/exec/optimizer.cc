@@ -141,6 +141,19 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options,
              : make_sgd(options, std::move(tensors));
 }
 
+void clear_gradients(const std::vector<TrainedTensor>& tensors) {
+  for (const TrainedTensor& tensor : tensors)
+    tensor.tensor.mutable_grad() = at::Tensor();
+}
+
+void scale_gradients(const std::vector<TrainedTensor>& tensors) {
+  const at::NoGradGuard no_grad;
+  for (const TrainedTensor& tensor : tensors)
+    if (at::Tensor gradient = tensor.tensor.grad();
+        gradient.defined() && tensor.gradient_scale != 1)
+      gradient.mul_(tensor.gradient_scale);
+}
+
 double clip_gradients(const std::vector<TrainedTensor>& tensors, double limit) {
   const at::NoGradGuard no_grad;
   double squares = 0;

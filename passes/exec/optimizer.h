@@ -39,6 +39,9 @@ class Optimizer {
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options,
                                           std::vector<TrainedTensor> tensors);
 
+void clear_gradients(const std::vector<TrainedTensor>& tensors);
+// Multiplies each by its gradient_scale.
+void scale_gradients(const std::vector<TrainedTensor>& tensors);
 // Multiplies every gradient so that their common L2 norm is at most `limit`
 // (Pascanu et al. 2013); returns the norm before. A limit of 0 only measures.
 double clip_gradients(const std::vector<TrainedTensor>& tensors, double limit);

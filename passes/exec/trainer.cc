@@ -46,11 +46,21 @@ void check(const TrainOptions& options) {
           "needs samples that are held out");
 }
 
+// The larger, the better: accuracy, then loss; what is not finite is worst.
+using Score = std::pair<double, double>;
+
+Score score_of(const std::pair<double, std::optional<double>>& evaluated) {
+  const auto finite = [](double value) {
+    return std::isfinite(value) ? value : std::numeric_limits<double>::lowest();
+  };
+  return {finite(evaluated.second.value_or(0)), finite(-evaluated.first)};
+}
+
 // What of a checkpoint is numbers, beside the report.
 struct Progress {
   int64_t step = 0, steps = 0, log_every = 1, evaluate_every = 1;
   RunningMeans means;
-  double best_score = 0;
+  Score best_score;
   int64_t worse = 0;  // evaluations since the best one
 };
 
@@ -81,6 +91,8 @@ class Training {
     begin_session();
     context_.progress->begin("train", static_cast<uint64_t>(at_.steps));
     context_.progress->advance(static_cast<uint64_t>(at_.step));
+    // Nothing is worse than what it began with.
+    if (options_.held_out > 0 && best_.empty()) judge(step_.evaluate());
     while (at_.step < at_.steps && !report_.stopped_early) one_step();
     finish();
     context_.progress->end();
@@ -200,8 +212,7 @@ class Training {
   void log(double rate_then, bool evaluates) {
     TrainingPoint point = at_.means.point();
     const auto samples =
-        static_cast<double>(at_.means.steps * options_.accumulate *
-                            data_.batch_size() * ranks_.count());
+        static_cast<double>(at_.means.steps * samples_per_step());
     point.step = at_.step;
     point.epoch = data_.epochs();
     point.learning_rate = rate_then;
@@ -212,7 +223,7 @@ class Training {
       const auto [loss, accuracy] = step_.evaluate();
       point.held_out_loss = loss;
       point.held_out_accuracy = accuracy;
-      judge(accuracy ? *accuracy : -loss);
+      judge({loss, accuracy});
     }
     point.seconds = logged_at_ = seconds();
     report_.curve.push_back(point);
@@ -220,8 +231,9 @@ class Training {
     note_ = summary(point);
   }
 
-  void judge(double score) {
-    if (!std::isfinite(score)) score = std::numeric_limits<double>::lowest();
+  void judge(
+      const std::pair<double, std::optional<double>>& loss_and_accuracy) {
+    const Score score = score_of(loss_and_accuracy);
     if (best_.empty() || score > at_.best_score) {
       at_.best_score = score;
       at_.worse = 0;
@@ -255,10 +267,12 @@ class Training {
     ranks_.sum(cancelled);
     if (cancelled[0] == 0) return;
     save();
-    throw Error(
-        ErrorKind::kInterrupted, "training",
-        fmt::format("stopped after step {} of {}", at_.step, at_.steps),
-        options_.folder.empty() ? "" : "the same command goes on from there");
+    throw Error(ErrorKind::kInterrupted, "training",
+                fmt::format("stopped after step {} of {}", at_.step, at_.steps),
+                options_.folder.empty() ? ""
+                : options_.restart
+                    ? "the same command without --restart goes on from there"
+                    : "the same command goes on from there");
   }
 
   // --- checkpoints -----------------------------------------------------------
@@ -269,25 +283,16 @@ class Training {
     Json curve = Json::array();
     for (const TrainingPoint& point : report_.curve)
       curve.push_back(to_json(point));
-    const Json json = {
+    Json json = {
         {"fingerprint", fingerprint_},
         {"threads", threads_},
         {"ranks", ranks_.count()},
-        {"step", at_.step},
-        {"steps", at_.steps},
-        {"log_every", at_.log_every},
-        {"evaluate_every", at_.evaluate_every},
         {"means", to_json(at_.means)},
-        {"best_score", at_.best_score},
-        {"worse", at_.worse},
         {"epoch", data_.position().epoch},
         {"samples_in_epoch", data_.position().samples},
         {"average_updates", step_.average() ? step_.average()->updates : 0},
-        {"samples", report_.samples},
-        {"seconds", report_.seconds},
-        {"best_step", report_.best_step},
-        {"stopped_early", report_.stopped_early},
         {"curve", std::move(curve)}};
+    for_each_number([&](const char* name, auto& value) { json[name] = value; });
     TrainingState state;
     state.json = json.dump();
     put(state, "tensor", step_.tensors());
@@ -297,6 +302,22 @@ class Training {
       state.tensors.emplace_back(kOptimizerPrefix + name, tensor);
     save_training_state(state, checkpoint());
     saved_at_ = Clock::now();
+  }
+
+  // What of a checkpoint stands in a member.
+  template <class Take>
+  void for_each_number(Take take) {
+    take("step", at_.step);
+    take("steps", at_.steps);
+    take("log_every", at_.log_every);
+    take("evaluate_every", at_.evaluate_every);
+    take("best_accuracy", at_.best_score.first);
+    take("best_negative_loss", at_.best_score.second);
+    take("worse", at_.worse);
+    take("samples", report_.samples);
+    take("seconds", report_.seconds);
+    take("best_step", report_.best_step);
+    take("stopped_early", report_.stopped_early);
   }
 
   static void put(TrainingState& state, const char* what,
@@ -360,17 +381,9 @@ class Training {
     }
     step_.optimizer().load(get(*state, kOptimizerPrefix));
     data_.seek({json.at("epoch"), json.at("samples_in_epoch")});
-    at_.step = json.at("step");
-    at_.steps = json.at("steps");
-    at_.log_every = json.at("log_every");
-    at_.evaluate_every = json.at("evaluate_every");
     at_.means = means_from_json(json.at("means"));
-    at_.best_score = json.at("best_score");
-    at_.worse = json.at("worse");
-    report_.samples = json.at("samples");
-    report_.seconds = json.at("seconds");
-    report_.best_step = json.at("best_step");
-    report_.stopped_early = json.at("stopped_early");
+    for_each_number(
+        [&](const char* name, auto& value) { json.at(name).get_to(value); });
     report_.resumed_at = at_.step;
     for (const Json& point : json.at("curve"))
       report_.curve.push_back(point_from_json(point));

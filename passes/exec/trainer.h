@@ -36,6 +36,9 @@ struct TrainingBatch {
 struct LossTerms {
   std::vector<std::pair<std::string, double>> terms;  // weighted
   int64_t correct = 0, judged = 0;  // right by label, or as the teacher
+
+  // Terms of equal names, `weight` times, and counts.
+  void add(const LossTerms& more, double weight);
 };
 
 class TrainingTask {
@@ -70,7 +73,9 @@ struct TrainingReport {
   double seconds = 0;              // all sessions together
   double waiting_s = 0;            // of this one, for data
   int64_t resumed_at = 0;          // 0: it began anew
-  int64_t best_step = 0;           // 0: the last one is the result
+  // Where samples are held out: whose weights are the result; 0: those that it
+  // began with. Else 0, and the result is the last.
+  int64_t best_step = 0;
   bool stopped_early = false;
   std::vector<TrainingPoint> curve;
 };

@@ -81,21 +81,23 @@ TrainingPoint point_from_json(const Json& json) {
   return point;
 }
 
+void LossTerms::add(const LossTerms& more, double weight) {
+  correct += more.correct;
+  judged += more.judged;
+  for (const auto& [name, value] : more.terms) {
+    auto found = std::find_if(
+        terms.begin(), terms.end(),
+        [&name = name](const auto& term) { return term.first == name; });
+    if (found == terms.end()) found = terms.insert(found, {name, 0.0});
+    found->second += weight * value;
+  }
+}
+
 void RunningMeans::add(double step_loss, double norm, const LossTerms& step) {
   ++steps;
   loss += step_loss;
   gradient_norm += norm;
-  correct += step.correct;
-  judged += step.judged;
-  for (const auto& [name, value] : step.terms) {
-    const auto found =
-        std::find_if(terms.begin(), terms.end(),
-                     [&](const auto& term) { return term.first == name; });
-    if (found == terms.end())
-      terms.emplace_back(name, value);
-    else
-      found->second += value;
-  }
+  sums.add(step, 1);
 }
 
 TrainingPoint RunningMeans::point() const {
@@ -103,17 +105,18 @@ TrainingPoint RunningMeans::point() const {
   TrainingPoint point;
   point.loss = loss / count;
   point.gradient_norm = gradient_norm / count;
-  if (judged > 0)
-    point.accuracy = static_cast<double>(correct) / static_cast<double>(judged);
-  point.terms = terms;
+  if (sums.judged > 0)
+    point.accuracy =
+        static_cast<double>(sums.correct) / static_cast<double>(sums.judged);
+  point.terms = sums.terms;
   for (auto& [name, value] : point.terms) value /= count;
   return point;
 }
 
 Json to_json(const RunningMeans& means) {
-  return {{"loss", means.loss},     {"gradient_norm", means.gradient_norm},
-          {"steps", means.steps},   {"correct", means.correct},
-          {"judged", means.judged}, {"terms", to_json(means.terms)}};
+  return {{"loss", means.loss},          {"gradient_norm", means.gradient_norm},
+          {"steps", means.steps},        {"correct", means.sums.correct},
+          {"judged", means.sums.judged}, {"terms", to_json(means.sums.terms)}};
 }
 
 RunningMeans means_from_json(const Json& json) {
@@ -121,9 +124,9 @@ RunningMeans means_from_json(const Json& json) {
   means.loss = json.at("loss");
   means.gradient_norm = json.at("gradient_norm");
   means.steps = json.at("steps");
-  means.correct = json.at("correct");
-  means.judged = json.at("judged");
-  means.terms = terms_from_json(json.at("terms"));
+  means.sums.correct = json.at("correct");
+  means.sums.judged = json.at("judged");
+  means.sums.terms = terms_from_json(json.at("terms"));
   return means;
 }
 

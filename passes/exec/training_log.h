@@ -17,8 +17,8 @@ TrainingPoint point_from_json(const Json& json);
 // Sums since the point before.
 struct RunningMeans {
   double loss = 0, gradient_norm = 0;
-  int64_t steps = 0, correct = 0, judged = 0;
-  std::vector<std::pair<std::string, double>> terms;
+  int64_t steps = 0;
+  LossTerms sums;
 
   void add(double loss, double gradient_norm, const LossTerms& terms);
   TrainingPoint point() const;

@@ -32,20 +32,6 @@ class Autocast {
   const bool on_;
 };
 
-// `weight` times what one batch of a step gave.
-void add(LossTerms& sums, const LossTerms& more, double weight) {
-  sums.correct += more.correct;
-  sums.judged += more.judged;
-  for (const auto& [name, value] : more.terms) {
-    auto found =
-        std::find_if(sums.terms.begin(), sums.terms.end(),
-                     [&](const auto& term) { return term.first == name; });
-    if (found == sums.terms.end())
-      found = sums.terms.insert(found, {name, 0.0});
-    found->second += weight * value;
-  }
-}
-
 void require_finite(double value, const char* what, const LossTerms& terms) {
   if (std::isfinite(value)) return;
   std::string cause = what;
@@ -109,8 +95,7 @@ void TrainingStep::reset() {
 }
 
 TrainingStep::Result TrainingStep::run(int64_t step, double rate) {
-  for (const TrainedTensor& tensor : trained_)
-    tensor.tensor.mutable_grad() = at::Tensor();
+  clear_gradients(trained_);
   Result result;
   const double weight = 1.0 / static_cast<double>(options_.accumulate);
   for (int64_t i = 0; i < options_.accumulate; ++i) {
@@ -127,12 +112,15 @@ TrainingStep::Result TrainingStep::run(int64_t step, double rate) {
     if (options_.accumulate > 1) loss = loss * weight;
     result.loss += loss.item<double>();
     result.samples += batch.samples;
-    add(result.terms, terms, weight);
+    result.terms.add(terms, weight);
     loss.backward();
   }
   share(result);
   require_finite(result.loss, "the loss", result.terms);
-  finish_gradients();
+  scale_gradients(trained_);
+  if (ranks_.group)
+    average_gradients(*ranks_.group,
+                      std::span(tensors_).first(trained_.size()));
   result.gradient_norm = clip_gradients(trained_, options_.clip_norm);
   require_finite(result.gradient_norm, "the norm of the gradient",
                  result.terms);
@@ -158,16 +146,6 @@ void TrainingStep::share(Result& result) const {
   terms.judged = std::llround(values[3]);
   for (size_t i = 0; i < terms.terms.size(); ++i)
     terms.terms[i].second = values[4 + i] / count;
-}
-
-void TrainingStep::finish_gradients() {
-  const at::NoGradGuard no_grad;
-  for (const TrainedTensor& tensor : trained_)
-    if (at::Tensor gradient = tensor.tensor.grad();
-        gradient.defined() && tensor.gradient_scale != 1)
-      gradient.mul_(tensor.gradient_scale);
-  if (!ranks_.group) return;
-  average_gradients(*ranks_.group, std::span(tensors_).first(trained_.size()));
 }
 
 std::pair<double, std::optional<double>> TrainingStep::evaluate() {

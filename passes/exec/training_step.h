@@ -58,7 +58,6 @@ class TrainingStep {
 
  private:
   void share(Result& result) const;
-  void finish_gradients();
 
   TrainingTask& task_;
   const TrainOptions& options_;

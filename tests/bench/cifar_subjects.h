@@ -42,23 +42,28 @@ inline ir::Model cifar_model(const std::string& name) {
 inline constexpr const char* kCifarTrain = "cifar10_jpeg_train50k.tar.gz";
 inline constexpr const char* kCifarTest = "cifar10_jpeg_test_dev5k.tar.gz";
 
-// The first `limit` images of an archive, shuffled; 0: all.
+// Of an archive's images, shuffled.
+inline Json cifar_descriptor(const char* archive) {
+  return {{"format", "image-folder"},
+          {"path", std::filesystem::absolute(test::shared_dir() /
+                                             "data/cifar10" / archive)
+                       .string()},
+          {"image",
+           {{"scale", 1.0 / 255},
+            {"mean", {0.485, 0.456, 0.406}},
+            {"std", {0.229, 0.224, 0.225}}}},
+          {"shuffle_seed", 0}};
+}
+
+// The first `limit` images of an archive; 0: all.
 inline std::unique_ptr<BatchSource> open_cifar(const ir::Model& model,
                                                const char* archive,
                                                int64_t limit, int jobs) {
-  const Json descriptor = {
-      {"format", "image-folder"},
-      {"path", (test::shared_dir() / "data/cifar10" / archive).string()},
-      {"image",
-       {{"scale", 1.0 / 255},
-        {"mean", {0.485, 0.456, 0.406}},
-        {"std", {0.229, 0.224, 0.225}}}},
-      {"shuffle_seed", 0}};
   data::OpenOptions open;
   open.limit = limit;
   open.jobs = jobs;
-  return data::open_descriptor(JsonText::wrap(descriptor, "bench"), "", ".",
-                               model, open);
+  return data::open_descriptor(
+      JsonText::wrap(cifar_descriptor(archive), "bench"), "", ".", model, open);
 }
 
 // `model` with so many images of the training and the test set.

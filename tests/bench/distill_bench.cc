@@ -29,6 +29,7 @@
 #include "passes/exec/training_data.h"
 #include "passes/exec/training_step.h"
 #include "tests/bench/cifar_subjects.h"
+#include "tests/bench/guarded_main.h"
 #include "tests/bench/hand_net.h"
 #include "tests/bench/measuring.h"
 
@@ -470,10 +471,5 @@ int run(int argc, char** argv) {
 }  // namespace lathe
 
 int main(int argc, char** argv) {
-  try {
-    return lathe::run(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "distill_bench: {}\n", error.what());
-    return 1;
-  }
+  return lathe::bench::guarded_main("distill_bench", lathe::run, argc, argv);
 }

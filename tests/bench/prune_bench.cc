@@ -26,6 +26,7 @@
 #include "passes/prune/saliency.h"
 #include "passes/prune/solver.h"
 #include "tests/bench/cifar_subjects.h"
+#include "tests/bench/guarded_main.h"
 #include "tests/bench/measuring.h"
 #include "tests/zoo/zoo.h"
 
@@ -385,10 +386,5 @@ int run(int argc, char** argv) {
 }  // namespace lathe
 
 int main(int argc, char** argv) {
-  try {
-    return lathe::run(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "prune_bench: {}\n", error.what());
-    return 1;
-  }
+  return lathe::bench::guarded_main("prune_bench", lathe::run, argc, argv);
 }

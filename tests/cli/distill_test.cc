@@ -112,9 +112,9 @@ TEST_CASE("distill prints its recipe") {
   const auto fresh = folder.run(
       DistillFolder::halved({"--fresh", "--mode", "blocks", "--print-recipe"}));
   const Json narrow = Json::parse(fresh.out);
-  CHECK(narrow["stages"][6] == Json::parse(R"({"pass": "scale_width",
+  CHECK(narrow["stages"][0] == Json::parse(R"({"pass": "scale_width",
                         "options": {"ratio": 0.5, "weights": "fresh"}})"));
-  CHECK(narrow["stages"][7]["options"]["mode"] == "blocks");
+  CHECK(narrow["stages"][1]["options"]["mode"] == "blocks");
 }
 
 TEST_CASE("distill says what it needs") {
@@ -222,7 +222,7 @@ TEST_CASE("distill, killed at any time, ends in the same bytes") {
   Args recipe_args = args;
   recipe_args.push_back("--print-recipe");
   Json recipe = Json::parse(killed.run(recipe_args).out);
-  recipe["stages"][7]["options"]["checkpoint_s"] = 0.02;
+  recipe["stages"][1]["options"]["checkpoint_s"] = 0.02;
   recipe["device"]["profile"] = "arm64-neon-dotprod";  // nothing is measured
   write_file_atomic(killed.path("recipe.json"), recipe.dump());
   const Args repeated = {"run", "recipe.json", "--jobs", "1",
@@ -241,8 +241,8 @@ TEST_CASE("distill, killed at any time, ends in the same bytes") {
   CAPTURE(result.err);
   REQUIRE(result.code == 0);
   const Json report = Json::parse(read_file(killed.path("out/report.json")));
-  CHECK(report["stages"][8]["training"]["resumed_at"] > 0);
-  CHECK(report["stages"][8]["training"]["curve"].size() == 80);
+  CHECK(report["stages"][2]["training"]["resumed_at"] > 0);
+  CHECK(report["stages"][2]["training"]["curve"].size() == 80);
   CHECK_FALSE(fs::exists(checkpoint));
   // Beside what other stages gave.
   bool found = false;

@@ -3,13 +3,12 @@
 
 #include <barrier>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "passes/ranks.h"
+#include "tests/support/on_threads.h"
 
 namespace lathe::test {
 
@@ -44,20 +43,10 @@ class MemoryRanks final : public Ranks {
 inline void with_memory_ranks(int64_t ranks,
                               const std::function<void(Ranks&)>& work) {
   MemoryRanks::Meeting meeting(ranks);
-  std::vector<std::exception_ptr> errors(static_cast<size_t>(ranks));
-  std::vector<std::thread> threads;
-  for (int64_t rank = 0; rank < ranks; ++rank)
-    threads.emplace_back([&, rank] {
-      try {
-        MemoryRanks mine(rank, meeting);
-        work(mine);
-      } catch (...) {
-        errors[static_cast<size_t>(rank)] = std::current_exception();
-      }
-    });
-  for (std::thread& thread : threads) thread.join();
-  for (const std::exception_ptr& error : errors)
-    if (error) std::rethrow_exception(error);
+  on_threads(ranks, [&](int64_t rank) {
+    MemoryRanks mine(rank, meeting);
+    work(mine);
+  });
 }
 
 }  // namespace lathe::test

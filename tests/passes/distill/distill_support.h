@@ -21,6 +21,7 @@
 #include "passes/ir/shape_inference.h"
 #include "passes/ir/text_format.h"
 #include "passes/pass_context.h"
+#include "tests/support/error_of.h"
 #include "tests/support/memory_samples.h"
 
 namespace lathe::distill::test {
@@ -128,15 +129,6 @@ struct Bench {
   PassContext context;
 };
 
-template <class F>
-std::string error_of(ErrorKind kind, F&& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    CHECK(std::string(to_string(error.kind())) == to_string(kind));
-    return error.what();
-  }
-  return "nothing thrown";
-}
+using lathe::test::error_of;
 
 }  // namespace lathe::distill::test

@@ -3,20 +3,14 @@
 #include "passes/base/error.h"
 #include "passes/distill/distill.h"
 #include "passes/io/onnx/onnx.h"
-#include "passes/ir/shape_inference.h"
-#include "passes/ir/text_format.h"
 #include "passes/pass_context.h"
+#include "tests/passes/distill/parsed_graph.h"
 #include "tests/support/shared.h"
 
 namespace lathe {
 namespace {
 
-ir::Model parse(const std::string& body) {
-  ir::Model model =
-      ir::parse_text("ir_version 8 opset 17 graph g {\n" + body + " }");
-  ir::infer_shapes(model);
-  return model;
-}
+const auto parse = lathe::test::parsed_graph;
 
 constexpr const char* kTeacher =
     "input %x: float[N,4] input %m: float[N,4] %h = Add(%x, %m) @sum "

@@ -8,18 +8,12 @@
 #include <doctest/doctest.h>
 // clang-format on
 
-#include "passes/ir/shape_inference.h"
-#include "passes/ir/text_format.h"
+#include "tests/passes/distill/parsed_graph.h"
 
 namespace lathe::distill {
 namespace {
 
-ir::Model parse(const std::string& body) {
-  ir::Model model =
-      ir::parse_text("ir_version 8 opset 17 graph g {\n" + body + " }");
-  ir::infer_shapes(model);
-  return model;
-}
+const auto parse = lathe::test::parsed_graph;
 
 constexpr const char* kScores =
     "input %x: float[N,8] %scores = Neg(%x) output %scores";

@@ -148,7 +148,7 @@ TEST_CASE("trainer: an early stop is not gone beyond") {
   options.folder = folder.path();
   const auto worse = [](LinearTask& task) {
     task.judges = false;
-    task.evaluations = {1, 2};
+    task.evaluations = {3, 1, 2};
   };
   const Trained stopped = run(options, worse);
   CHECK(stopped.report.steps == 4);

@@ -15,6 +15,7 @@
 
 #include "passes/base/error.h"
 #include "passes/base/json.h"
+#include "tests/support/error_of.h"
 #include "tests/support/memory_samples.h"
 
 namespace lathe::exec::test {
@@ -85,16 +86,6 @@ Json timeless(const std::vector<TrainingPoint>& curve);
 // The same of the lines of a file.
 Json timeless_lines(const std::filesystem::path& path);
 
-// What `work` throws, which must be of the kind.
-template <class F>
-std::string error_of(ErrorKind kind, F&& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    CHECK(std::string(to_string(error.kind())) == to_string(kind));
-    return error.what();
-  }
-  return "nothing thrown";
-}
+using lathe::test::error_of;
 
 }  // namespace lathe::exec::test

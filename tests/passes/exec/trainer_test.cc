@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "passes/exec/training_step.h"
 #include "tests/passes/exec/rank_threads.h"
 #include "tests/passes/exec/trainer_support.h"
 
@@ -149,7 +150,7 @@ TEST_CASE("trainer: the best weights on what is held out are kept") {
     LinearTask watched(context);
     watched.records = true;
     watched.judges = false;
-    watched.evaluations = {5, 4, 1, 2, 3, 1, 7, 7};  // two batches to each
+    watched.evaluations = {9, 9, 5, 4, 1, 2, 3, 1, 7, 7};  // two batches each
     lathe::test::MemorySamples samples = linear_samples();
     const TrainingReport report =
         train(watched, samples, options, kFingerprint, nullptr, context);
@@ -158,12 +159,43 @@ TEST_CASE("trainer: the best weights on what is held out are kept") {
     CHECK(*report.curve[2].held_out_loss == 4.5);
     CHECK(*report.curve[5].held_out_loss == 1.5);
     CHECK(*report.curve[8].held_out_loss == 2);
-    REQUIRE(watched.values_evaluated.size() == 8);
-    CHECK(same_bits(watched.values(), watched.values_evaluated[2]));
+    REQUIRE(watched.values_evaluated.size() == 10);
+    CHECK(same_bits(watched.values(), watched.values_evaluated[4]));
     // Evaluations looked at averages, where there are any.
-    CHECK(same_bits(watched.values_evaluated[2], watched.values_after[5]) ==
+    CHECK(same_bits(watched.values_evaluated[4], watched.values_after[5]) ==
           (ema == 0));
   }
+}
+
+TEST_CASE("trainer: what it began with stays where nothing is better") {
+  TrainOptions options = short_run();
+  options.held_out = 4;
+  options.evaluate_every = 4;
+  PassContext context;
+  context.jobs = 1;
+  LinearTask task(context);
+  task.judges = false;
+  task.evaluations = {1, 2, 1, 3};
+  const auto before = copies(task.values());
+  lathe::test::MemorySamples samples = linear_samples();
+  const TrainingReport report =
+      train(task, samples, options, kFingerprint, nullptr, context);
+  CHECK(report.best_step == 0);
+  CHECK(report.steps == 12);
+  CHECK(same_bits(task.values(), before));
+}
+
+TEST_CASE("trainer: of equal accuracy, the smaller loss is better") {
+  TrainOptions options = short_run();
+  options.held_out = 4;
+  options.evaluate_every = 4;
+  options.optimizer.learning_rate = 1e-9;
+  const Trained trained = run(options, [](LinearTask& task) {
+    task.evaluations = {3, 1, 2, 1};
+  });
+  CHECK(trained.report.curve[3].held_out_accuracy ==
+        trained.report.curve[7].held_out_accuracy);
+  CHECK(trained.report.best_step == 4);
 }
 
 TEST_CASE("trainer: an evaluation that is not finite is the worst") {
@@ -172,7 +204,7 @@ TEST_CASE("trainer: an evaluation that is not finite is the worst") {
   options.evaluate_every = 4;
   const Trained trained = run(options, [](LinearTask& task) {
     task.judges = false;
-    task.evaluations = {NAN, 2, INFINITY};
+    task.evaluations = {NAN, NAN, 2, INFINITY};
   });
   CHECK(trained.report.best_step == 8);
   CHECK(Json::parse(to_json(trained.report))["curve"][3].contains(
@@ -186,7 +218,7 @@ TEST_CASE("trainer: it stops early where nothing gets better") {
   options.patience = 2;
   const Trained trained = run(options, [](LinearTask& task) {
     task.judges = false;
-    task.evaluations = {3, 2, 2, 5, 1, 1};
+    task.evaluations = {9, 3, 2, 2, 5, 1, 1};
   });
   CHECK(trained.report.stopped_early);
   CHECK(trained.report.steps == 8);

@@ -222,6 +222,39 @@ TEST_CASE("scale_width: depth leaves blocks evenly, one of a kind at least") {
   }
 }
 
+// A shortcut whose added channels a Constant counts, no shape inferred.
+ir::Model unsimplified() {
+  const auto zeros = [](const char* name, const char* dims, int count) {
+    std::string text =
+        std::string("init %") + name + " = float[" + dims + "] {";
+    for (int i = 0; i < count; ++i)
+      text += (i ? ", 0." : "0.") + std::to_string(i % 7 + 1);
+    return text + "}\n";
+  };
+  return ir::parse_text(
+      "ir_version 8 opset 17 graph g {\ninput %x: float[1,3,4,4]\n" +
+      zeros("w1", "16,3,1,1", 48) + zeros("w2", "32,16,1,1", 512) +
+      zeros("w3", "32,32,1,1", 1024) + zeros("w4", "2,32,1,1", 64) +
+      "%a = Conv(%x, %w1) @stem %b = Conv(%a, %w2) @wide\n"
+      "%p = Constant() {value = int64[8] {0,8,0,0,0,8,0,0}}\n"
+      "%s = Pad(%a, %p) @shortcut %c = Add(%b, %s) @joined\n"
+      "%d = Conv(%c, %w3) @block %e = Add(%d, %c) @sum\n"
+      "%y = Conv(%e, %w4) @head output %y }");
+}
+
+TEST_CASE("scale_width: constants that are nodes, values without shapes") {
+  const Student student = student_of(unsimplified(), {.ratio = 0.5});
+  CHECK(student.widths().at("stem") == 8);
+  CHECK(student.run().dims() == std::vector<int64_t>{1, 2, 4, 4});
+  const Student shallow =
+      student_of(unsimplified(), {.ratio = 1, .depth = 0.01});
+  CHECK(shallow.removed_blocks().empty());  // the only one of its kind
+
+  ir::Model model = unsimplified();
+  remove_blocks(model, {"e"});
+  CHECK(model.graph->find("e") == nullptr);
+}
+
 TEST_CASE("scale_width: fresh weights follow from the seed") {
   const ScaleWidthOptions options{.ratio = 0.5,
                                   .weights = StudentWeights::kFresh};
