@@ -9,6 +9,10 @@
 //
 // The same for ConvTranspose (the channel axis lies inside each group) and for
 // Gemm (columns of B; beta_gemm * C takes the part of b).
+// A Conv's weight may be codes with a scale for each output channel:
+//
+//   w = DequantizeLinear(codes, scale, zero)   scale' = scale * f
+//
 // Conditions: inference; constant parameters and weights; the convolution's
 // output has no other use and is no graph output. Everything else is a remark.
 // Source: Ioffe and Szegedy, "Batch Normalization" (2015), section 3.1; ONNX
@@ -122,6 +126,37 @@ Reason read_bias(const ir::Node& node, size_t channels,
   return "";
 }
 
+// DequantizeLinear by output channel, of constants that nobody else reads; or
+// null.
+ir::Node* channel_codes(const ir::Node& conv, size_t channels) {
+  ir::Node* node = conv.input(1)->producer();
+  if (!conv.is("Conv") || !node || !node->is("DequantizeLinear") ||
+      node->attr_int("block_size", 0) != 0 || node->attr_int("axis", 1) != 0)
+    return nullptr;
+  const ir::Tensor* codes = constant_tensor(node->input(0));
+  const ir::Tensor* scale = constant_tensor(node->input(1));
+  if (!codes || !scale || scale->rank() != 1 || codes->rank() < 3 ||
+      scale->size() != static_cast<int64_t>(channels) ||
+      codes->dims()[0] != scale->size() ||
+      (node->input(2) && !constant_tensor(node->input(2))))
+    return nullptr;
+  for (const ir::Value* value : {conv.input(1), node->input(0), node->input(1)})
+    if (value->uses().size() != 1 || value->is_graph_output()) return nullptr;
+  return node;
+}
+
+Reason scale_codes(const ir::Node& dequantize, const ChannelAffine& affine,
+                   ir::Tensor& out) {
+  const ir::Tensor& tensor = dequantize.input(1)->tensor();
+  std::vector<double> scale = tensor.to_doubles();
+  for (size_t c = 0; c < scale.size(); ++c) scale[c] *= affine.factor[c];
+  out = ir::Tensor::from_doubles(tensor.type(), tensor.dims(), scale);
+  for (const double value : out.to_doubles())
+    if (value == 0 || !std::isfinite(value))
+      return "a scale of codes would be " + std::to_string(value);
+  return "";
+}
+
 // Gives input `index` a new tensor; in place where nobody else uses it.
 void set_constant(ir::Node& node, size_t index, const std::string& name,
                   ir::Tensor tensor) {
@@ -153,11 +188,14 @@ Reason fold(ir::Node& norm) {
   ChannelAffine affine;
   if (Reason reason = read_parameters(norm, affine); !reason.empty())
     return reason;
-  const ir::Tensor* weight = constant_tensor(before->input(1));
+  ir::Node* coded = channel_codes(*before, affine.factor.size());
+  const ir::Tensor* weight =
+      constant_tensor(coded ? coded->input(1) : before->input(1));
   if (!weight || !ir::is_floating(weight->type()))
     return "the weight of " + before->label() + " is not constant";
   ir::Tensor scaled;
-  if (Reason reason = scale_weight(*before, affine, *weight, scaled);
+  if (Reason reason = coded ? scale_codes(*coded, affine, scaled)
+                            : scale_weight(*before, affine, *weight, scaled);
       !reason.empty())
     return reason;
   std::vector<double> bias;
@@ -170,7 +208,10 @@ Reason fold(ir::Node& norm) {
       weight->type(), {static_cast<int64_t>(bias.size())}, bias);
 
   std::string base = before->id();
-  set_constant(*before, 1, base + "_weight", std::move(scaled));
+  if (coded)
+    coded->input(1)->set_tensor(std::move(scaled));
+  else
+    set_constant(*before, 1, base + "_weight", std::move(scaled));
   set_constant(*before, 2, base + "_bias", std::move(new_bias));
   if (before->is("Gemm")) before->remove_attribute("beta");
   norm.graph().replace_all_uses(norm.output(), x);

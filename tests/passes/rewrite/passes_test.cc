@@ -53,6 +53,51 @@ TEST_CASE("fold_batch_norm: every node left alone says why") {
         "outputs");
 }
 
+// Four channels of codes.
+std::string coded_convolution(const std::string& axis,
+                              const std::string& scale) {
+  return "input %x: float[1,2,2,2] "
+         "init %q = int8[4,2,1,1] {1, -128, 3, 4, 5, 6, 127, 8} "
+         "init %s = float[4] " +
+         scale +
+         " init %z = int8[4] {0, 1, -2, 0} "
+         "init %g = float[4] {1, -2, 3, 4} init %b = float[4] {4, 3, 2, 1} "
+         "%w = DequantizeLinear(%q, %s, %z) {axis = " +
+         axis +
+         "} "
+         "%c: float[1,4,2,2] = Conv(%x, %w, %b) @c "
+         "%y: float[1,4,2,2] = BatchNormalization(%c, %g, %b, %b, %b) @n "
+         "output %y";
+}
+
+TEST_CASE("fold_batch_norm: scales of codes take the factors") {
+  const ir::Model before =
+      parse(coded_convolution("0", "{0.1, 0.2, -0.3, 0.4}"));
+  ir::Model after = ir::clone(before);
+  CHECK(apply_pass(after, make_fold_batch_norm()).changes == 1);
+  CHECK(after.graph->nodes().size() == 2);
+  CHECK(after.graph->find("q")->tensor().identical(
+      before.graph->find("q")->tensor()));
+  std::vector<float> x = {1, -2, 0.5, 3, 0.25, -1, 4, -0.75};
+  const NamedTensors inputs = {{"x", ir::Tensor::from<float>({1, 2, 2, 2}, x)}};
+  CHECK(relative_difference(run_plain(before, inputs)[0],
+                            run_plain(after, inputs)[0]) <= 1e-6);
+}
+
+TEST_CASE("fold_batch_norm: codes that stay say why") {
+  const auto remark = [](const std::string& axis, const std::string& scale) {
+    ir::Model model = parse(coded_convolution(axis, scale));
+    const PassResult result = apply_pass(model, make_fold_batch_norm());
+    CHECK(result.changes == 0);
+    REQUIRE(result.remarks.size() == 1);
+    return texts(result.remarks)[0];
+  };
+  CHECK(remark("1", "{0.1, 0.2, 0.3, 0.4}") ==
+        "n: the weight of Conv 'c' is not constant");
+  CHECK(remark("0", "{0, 0.2, 0.3, 0.4}") ==
+        "n: a scale of codes would be 0.000000");
+}
+
 TEST_CASE("fold_batch_norm: a grouped ConvTranspose with two outputs a group") {
   ir::Model before = parse(R"(input %x: float[1,4,2,2]
     init %w = float[4,2,1,1] {1, 2, 3, 4, 5, 6, 7, 8}
