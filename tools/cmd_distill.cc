@@ -254,8 +254,10 @@ void add_training_flags(CLI::App& app, Options& options) {
   add_choice(app, "--optimizer", exec::optimizer_names(), options.optimizer,
              "sgd has Nesterov's momentum")
       ->group(kGroup);
-  add_text(app, "--learning-rate", "R", options.learning_rate,
-           "at its highest (default: 0.01 of sgd, 0.0005 of adamw)")
+  add_text(
+      app, "--learning-rate", "R", options.learning_rate,
+      "at its highest (default: of sgd 0.05 with BatchNormalization, 0.02 on "
+      "less than 5000 samples, 0.01 without; of adamw 0.0005)")
       ->group(kGroup);
   add_text(app, "--momentum", "M", options.momentum, "of sgd")
       ->default_str("0.9")

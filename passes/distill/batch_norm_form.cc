@@ -12,20 +12,61 @@ namespace lathe::distill {
 namespace {
 
 constexpr int64_t kSamples = 512, kAtOnce = 64;
+constexpr double kFilterNorm = 1.4142135623730951;
+// Behind the name of what a convolution gave, while BatchNormalization has it.
+constexpr std::string_view kConvolved = "_convolved";
 constexpr float kEpsilon = 1e-5f;
 
-bool has_batch_norm(const ir::Graph& graph) {
-  for (const auto& node : graph.nodes())
-    if (node->op_type == "BatchNormalization") return true;
+std::vector<ir::Node*> nodes_of(const ir::Model& model, const char* op) {
+  std::vector<ir::Node*> found;
+  for (ir::Node* node : model.graph->node_list())
+    if (node->is(op)) found.push_back(node);
+  return found;
+}
+
+bool never_estimated(const ir::Model& model) {
+  const auto is = [](const ir::Value* value, double expected) {
+    return value && value->is_constant() &&
+           (exec::to_torch(value->tensor()) == expected).all().item<bool>();
+  };
+  for (const ir::Node* node : nodes_of(model, "BatchNormalization"))
+    if (is(node->input(3), 0) && is(node->input(4), 1)) return true;
   return false;
 }
 
-std::vector<ir::Node*> convolutions(const ir::Graph& graph) {
+void fold(ir::Model& model, const PassContext& context) {
+  PassContext own;
+  own.cancel = context.cancel;
+  std::vector<std::unique_ptr<Pass>> passes;
+  passes.push_back(rewrite::make_fold_batch_norm());
+  passes.push_back(rewrite::make_remove_dead_code());
+  run_passes(model, passes, own);
+}
+
+bool is_float_constant(const ir::Value& value) {
+  return value.is_constant() && value.tensor().type() == ir::DataType::kFloat;
+}
+
+// Codes with a scale for each filter, which takes what folding multiplies with.
+bool has_channel_scales(const ir::Value& weight) {
+  const ir::Node* node = weight.producer();
+  return node && node->is("DequantizeLinear") &&
+         node->attr_int("axis", 1) == 0 &&
+         node->attr_int("block_size", 0) == 0 &&
+         node->input(0)->is_constant() && is_float_constant(*node->input(1)) &&
+         node->input(1)->tensor().rank() == 1 &&
+         node->input(0)->uses().size() == 1 &&
+         node->input(1)->uses().size() == 1;
+}
+
+// Those that can have one of their own behind them.
+std::vector<ir::Node*> convolutions(const ir::Model& model) {
   std::vector<ir::Node*> found;
-  for (ir::Node* node : graph.node_list()) {
-    const ir::Value* weight = node->input(1);
-    if (node->is("Conv") && weight && weight->is_constant() &&
-        weight->uses().size() == 1 && !node->output()->is_graph_output())
+  for (ir::Node* node : nodes_of(model, "Conv")) {
+    const ir::Value *weight = node->input(1), *bias = node->input(2);
+    if ((is_float_constant(*weight) || has_channel_scales(*weight)) &&
+        weight->uses().size() == 1 && (!bias || is_float_constant(*bias)) &&
+        !node->output()->is_graph_output())
       found.push_back(node);
   }
   return found;
@@ -34,7 +75,7 @@ std::vector<ir::Node*> convolutions(const ir::Graph& graph) {
 // Sums over samples and positions, by channel.
 struct Moments {
   at::Tensor sum, squares;
-  double count = 0;
+  double count = 0, samples = 0;
 
   void add(const at::Tensor& value) {
     const at::Tensor rows = value.to(at::kDouble).movedim(1, 0).flatten(1);
@@ -42,6 +83,7 @@ struct Moments {
     sum = sum.defined() ? sum + sums : sums;
     squares = squares.defined() ? squares + more : more;
     count += static_cast<double>(rows.size(1));
+    samples += static_cast<double>(value.size(0));
   }
   at::Tensor mean() const { return sum / count; }
   at::Tensor variance() const {
@@ -49,6 +91,7 @@ struct Moments {
   }
 };
 
+// Of what the nodes give on kSamples samples.
 std::vector<Moments> moments_of(const ir::Model& model,
                                 const std::vector<ir::Node*>& nodes,
                                 PassContext& context) {
@@ -78,17 +121,44 @@ ir::Value* constant(ir::Graph& graph, const std::string& name,
       name, exec::from_torch(values.to(at::kFloat), ir::DataType::kFloat));
 }
 
+// Gives every filter the norm kFilterNorm; returns by what each was multiplied.
+// A filter of zeros stays, and so do codes: training_units.h sees to those.
+at::Tensor scale_filters(ir::Node& conv, int64_t channels) {
+  ir::Value* weight = conv.input(1);
+  if (!weight->is_constant()) return at::ones({channels}, at::kDouble);
+  const at::Tensor filters = exec::to_torch(weight->tensor()).to(at::kDouble);
+  const at::Tensor norms = filters.flatten(1).square().sum(1).sqrt();
+  at::Tensor factors = kFilterNorm / norms;
+  factors.masked_fill_(norms == 0, 1);
+  std::vector<int64_t> shape(static_cast<size_t>(filters.dim()), 1);
+  shape[0] = -1;
+  weight->set_tensor(exec::from_torch(
+      (filters * factors.reshape(shape)).to(at::kFloat), ir::DataType::kFloat));
+  return factors;
+}
+
 void insert(ir::Graph& graph, ir::Node& conv, const Moments& moments) {
   ir::Value* value = conv.output();
   const std::string name = value->name();
-  const at::Tensor mean = moments.mean(), variance = moments.variance();
+  const at::Tensor mean = moments.mean();
+  const at::Tensor factors = scale_filters(conv, mean.numel());
+  const at::Tensor variance = moments.variance() * factors.square();
+  if (ir::Value* bias = conv.input(2)) {
+    const at::Tensor scaled = exec::to_torch(bias->tensor()) * factors;
+    if (bias->uses().size() == 1)
+      bias->set_tensor(
+          exec::from_torch(scaled.to(at::kFloat), ir::DataType::kFloat));
+    else
+      conv.set_input(2, constant(graph, name + "_bias", scaled));
+  }
   const std::vector<ir::Node*> order = graph.node_list();
   const auto next = std::next(std::find(order.begin(), order.end(), &conv));
   ir::Node* norm = graph.add_node(
       "BatchNormalization",
-      {value, constant(graph, name + "_scale", (variance + kEpsilon).sqrt()),
+      {value,
+       constant(graph, name + "_scale", (variance + kEpsilon).sqrt() / factors),
        constant(graph, name + "_shift", mean),
-       constant(graph, name + "_mean", mean),
+       constant(graph, name + "_mean", mean * factors),
        constant(graph, name + "_variance", variance)},
       std::vector<std::string>{name + "_normalized"},
       next == order.end() ? nullptr : *next);
@@ -98,29 +168,40 @@ void insert(ir::Graph& graph, ir::Node& conv, const Moments& moments) {
   normalized->type = value->type;
   graph.replace_all_uses(value, normalized);
   norm->set_input(0, value);
-  graph.rename(value, graph.unique_name(name + "_convolved"));
+  graph.rename(value, graph.unique_name(name + std::string(kConvolved)));
   graph.rename(normalized, name);
 }
 
 }  // namespace
 
+bool has_batch_norm(const ir::Model& model) {
+  return !nodes_of(model, "BatchNormalization").empty();
+}
+
 int64_t unfold_batch_norm(ir::Model& model, PassContext& context) {
-  ir::Graph& graph = *model.graph;
-  if (has_batch_norm(graph)) return 0;
-  const std::vector<ir::Node*> nodes = convolutions(graph);
+  if (never_estimated(model)) return 0;
+  fold(model, context);
+  const std::vector<ir::Node*> nodes = convolutions(model);
   if (nodes.empty()) return 0;
   const std::vector<Moments> moments = moments_of(model, nodes, context);
-  for (size_t i = 0; i < nodes.size(); ++i)
-    insert(graph, *nodes[i], moments[i]);
-  return static_cast<int64_t>(nodes.size());
+  int64_t inserted = 0;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    // Some positions of a sample, or the statistics are of too few values.
+    if (moments[i].count <= moments[i].samples) continue;
+    insert(*model.graph, *nodes[i], moments[i]);
+    ++inserted;
+  }
+  return inserted;
 }
 
 void fold_batch_norm(ir::Model& model, const PassContext& context) {
-  PassContext own;
-  own.cancel = context.cancel;
-  std::vector<std::unique_ptr<Pass>> passes;
-  passes.push_back(rewrite::make_fold_batch_norm());
-  run_passes(model, passes, own);
+  fold(model, context);
+  for (ir::Node* node : nodes_of(model, "Conv")) {
+    std::string name = node->output()->name();
+    if (!name.ends_with(kConvolved)) continue;
+    name.resize(name.size() - kConvolved.size());
+    if (!model.graph->find(name)) model.graph->rename(node->output(), name);
+  }
 }
 
 }  // namespace lathe::distill

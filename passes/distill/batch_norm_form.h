@@ -1,11 +1,15 @@
-// A student without BatchNormalization as it trains better: with one. Internal.
+// A student as it trains best: with a BatchNormalization behind each
+// convolution, which gives what the model gave at first. Internal.
 //
 //   before: Conv -> y     after: Conv -> BatchNormalization -> y
 //
-// Scale and shift are the deviation and mean of what the convolution gives on
-// samples, and so are the statistics: the values stay what they are, and
-// folding gives the old form back. Folded networks train at small rates alone
-// (Ioffe and Szegedy 2015, arXiv 1502.03167, section 3.3).
+// Its statistics are those of what the convolution gives on samples; scale and
+// shift are the deviation and mean of what stood there. Folded networks, and
+// pruned ones with the statistics of what they were cut from, train at small
+// rates alone (Ioffe and Szegedy 2015, arXiv 1502.03167, section 3.3). Behind
+// BatchNormalization a filter's norm has no meaning but for how far a step
+// turns it: each is given sqrt(2), the norm of He et al. (2015, arXiv
+// 1502.01852), with which the usual rates fit.
 #pragma once
 
 #include "passes/ir/graph.h"
@@ -13,11 +17,19 @@
 
 namespace lathe::distill {
 
-// Behind every Conv of the top-level graph whose weight is its own and whose
-// output is none of the model's; of a model that has one already, behind none.
-// Returns how many. Needs context.data.
+bool has_batch_norm(const ir::Model& model);
+
+// Behind every Conv of the top-level graph whose weight is its own (floats, or
+// codes with a scale for each filter), that gives more than one position, and
+// whose output is none of the model's. Those that the model has are folded
+// first where they can be; a model whose statistics were never set (means 0,
+// variances 1: fresh weights) stays as it is. Returns how many there are now.
+// Needs context.data.
 int64_t unfold_batch_norm(ir::Model& model, PassContext& context);
-// The old form.
+
+// Folds each into its convolution, with the running statistics of training:
+// those of samples taken anew, as they are, did worse behind varied ones
+// (docs/distillation.md).
 void fold_batch_norm(ir::Model& model, const PassContext& context);
 
 }  // namespace lathe::distill

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,9 +38,13 @@ struct DistillOptions {
   // labels and one output holds classes, cross_entropy.
   std::vector<LossSpec> losses = {};
   int64_t feature_pairs = 4;  // at most so many, where a loss looks inside
-  // A float student without BatchNormalization trains with one behind each
-  // Conv, folded again at the end, where a batch has 16 samples or more.
-  bool unfold_batch_norm = false;
+  // A student whose activations are float trains with a BatchNormalization
+  // behind each Conv, folded at the end, where a batch has 16 samples or more.
+  bool unfold_batch_norm = true;
+  // In place of train.optimizer's; none: 0.0005 of AdamW; of SGD, where the
+  // student trains with BatchNormalization, 0.05, or 0.02 for less than 5,000
+  // samples, else 0.01.
+  std::optional<double> learning_rate = {};
   // held_out below 0: a tenth of the samples, at most a thousand.
   exec::TrainOptions train = {};
   // kBlocks: samples held in memory, and how often each of them is seen.

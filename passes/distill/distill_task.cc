@@ -2,6 +2,7 @@
 
 #include "passes/distill/loss_inputs.h"
 #include "passes/distill/loss_rows.h"
+#include "passes/distill/training_units.h"
 
 namespace lathe::distill {
 namespace {
@@ -71,11 +72,15 @@ DistillTask::DistillTask(Parts parts)
 std::vector<exec::TrainedTensor> trained_tensors(const exec::Program& program,
                                                  const TrainingTwin& twin) {
   std::vector<exec::TrainedTensor> tensors;
+  const auto units = training_units(twin);
   for (const auto& parameter : program.parameters()) {
     const ParameterInfo info = twin.info(parameter.name);
-    tensors.push_back({parameter.name, parameter.tensor,
-                       info.kind == ParameterKind::kWeight,
-                       info.gradient_factor});
+    exec::TrainedTensor made{parameter.name, parameter.tensor,
+                             info.kind == ParameterKind::kWeight,
+                             info.gradient_factor};
+    if (const auto unit = units.find(parameter.name); unit != units.end())
+      made.unit = unit->second.to(parameter.tensor.device());
+    tensors.push_back(std::move(made));
   }
   return tensors;
 }
@@ -86,7 +91,7 @@ std::vector<exec::TrainedTensor> DistillTask::trained() {
   for (const FeatureTerm& term : parts_.objective.feature_terms) {
     if (term.row->any_channels) continue;
     for (const auto& [name, tensor] : adapters_.parameters())
-      tensors.push_back({name, tensor, tensor.dim() > 1, 1});
+      tensors.push_back({name, tensor, tensor.dim() > 1});
     break;
   }
   return tensors;

@@ -208,7 +208,7 @@ ParameterInfo TrainingTwin::info(const std::string& parameter) const {
   const TwinParts& parts = impl_->parts;
   for (const TwinScale& scale : parts.scales)
     if (scale.name == parameter)
-      return {ParameterKind::kScale, scale.gradient_factor};
+      return {ParameterKind::kScale, scale.gradient_factor, scale.far};
   ParameterInfo info;
   ir::for_each_graph(*parts.model.graph, [&](ir::Graph& graph) {
     const ir::Value* value = graph.find(parameter);

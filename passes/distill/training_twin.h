@@ -32,6 +32,7 @@ struct ParameterInfo {
   // sample, where they are activations), high the farthest code from the zero
   // point. 1 for all else.
   double gradient_factor = 1;
+  double farthest_code = 0;  // of a scale: from the zero point
 };
 
 class TrainingTwin {

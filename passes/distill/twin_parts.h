@@ -30,6 +30,7 @@ struct TwinBias {
 struct TwinScale {
   std::string name;
   double gradient_factor = 1;
+  double far = 0;      // farthest code from the zero point
   double largest = 0;  // 0: no limit
 };
 

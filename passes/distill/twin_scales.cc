@@ -138,6 +138,7 @@ class ScaleChooser {
     if (count == 0) return;
     count = std::max(count / static_cast<double>(scale.tensor().size()), 1.0);
     made.gradient_factor = 1 / std::sqrt(count * far);
+    made.far = far;
     parts_.scales.push_back(std::move(made));
     parts_.trained.insert(scale.name());
   }

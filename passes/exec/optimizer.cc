@@ -14,10 +14,11 @@ using torch::optim::OptimizerParamGroup;
 // Two groups, of which the first decays.
 template <class GroupOptions>
 std::vector<OptimizerParamGroup> groups(
-    const std::vector<TrainedTensor>& tensors, const GroupOptions& options) {
+    const std::vector<TrainedTensor>& tensors,
+    const std::vector<at::Tensor>& trained, const GroupOptions& options) {
   std::vector<at::Tensor> decaying, plain;
-  for (const TrainedTensor& tensor : tensors)
-    (tensor.decays ? decaying : plain).push_back(tensor.tensor);
+  for (size_t i = 0; i < tensors.size(); ++i)
+    (tensors[i].decays ? decaying : plain).push_back(trained[i]);
   GroupOptions without = options;
   without.weight_decay(0);
   std::vector<OptimizerParamGroup> made;
@@ -36,6 +37,18 @@ const at::Tensor* find(const NamedValues& values, const std::string& name) {
   return nullptr;
 }
 
+at::Tensor in_units(const TrainedTensor& tensor) {
+  return (tensor.tensor.detach() / tensor.unit).requires_grad_();
+}
+
+// The tensors themselves, or where they have units, others in those.
+std::vector<at::Tensor> in_units(const std::vector<TrainedTensor>& tensors) {
+  std::vector<at::Tensor> trained;
+  for (const TrainedTensor& tensor : tensors)
+    trained.push_back(tensor.unit.defined() ? in_units(tensor) : tensor.tensor);
+  return trained;
+}
+
 // One implementation for all of LibTorch's: `State` knows what to keep.
 template <class Torch, class GroupOptions, class State>
 class TorchOptimizer final : public Optimizer {
@@ -43,36 +56,55 @@ class TorchOptimizer final : public Optimizer {
   TorchOptimizer(std::vector<TrainedTensor> tensors,
                  const GroupOptions& options)
       : tensors_(std::move(tensors)),
-        optimizer_(groups(tensors_, options), options) {}
+        trained_(in_units(tensors_)),
+        optimizer_(groups(tensors_, trained_, options), options) {}
 
   void step(double learning_rate) override {
     for (OptimizerParamGroup& group : optimizer_.param_groups())
       static_cast<GroupOptions&>(group.options()).lr(learning_rate);
+    const at::NoGradGuard no_grad;
+    // From the tensors each time: others may have changed them, and a run that
+    // goes on from a checkpoint has nothing else.
+    for_each_unit([](const TrainedTensor& tensor, at::Tensor& trained) {
+      trained.copy_(tensor.tensor / tensor.unit);
+      trained.mutable_grad() = tensor.tensor.grad();
+    });
     optimizer_.step();
+    for_each_unit([](const TrainedTensor& tensor, at::Tensor& trained) {
+      if (trained.grad().defined())
+        at::Tensor(tensor.tensor).copy_(trained * tensor.unit);
+    });
   }
 
   NamedValues state() const override {
     NamedValues values;
-    for (const TrainedTensor& tensor : tensors_) {
-      const auto found = optimizer_.state().find(key_of(tensor.tensor));
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      const auto found = optimizer_.state().find(key_of(trained_[i]));
       if (found != optimizer_.state().end())
         State::read(static_cast<typename State::Kept&>(*found->second),
-                    tensor.name, values);
+                    tensors_[i].name, values);
     }
     return values;
   }
 
   void load(const NamedValues& values) override {
     optimizer_.state().clear();
-    for (const TrainedTensor& tensor : tensors_) {
+    for (size_t i = 0; i < tensors_.size(); ++i) {
       auto kept = std::make_unique<typename State::Kept>();
-      if (State::write(*kept, tensor.name, values))
-        optimizer_.state()[key_of(tensor.tensor)] = std::move(kept);
+      if (State::write(*kept, tensors_[i].name, values))
+        optimizer_.state()[key_of(trained_[i])] = std::move(kept);
     }
   }
 
  private:
+  template <class Do>
+  void for_each_unit(Do what) {
+    for (size_t i = 0; i < tensors_.size(); ++i)
+      if (tensors_[i].unit.defined()) what(tensors_[i], trained_[i]);
+  }
+
   const std::vector<TrainedTensor> tensors_;
+  std::vector<at::Tensor> trained_;
   Torch optimizer_;
 };
 
@@ -149,9 +181,10 @@ void clear_gradients(const std::vector<TrainedTensor>& tensors) {
 void scale_gradients(const std::vector<TrainedTensor>& tensors) {
   const at::NoGradGuard no_grad;
   for (const TrainedTensor& tensor : tensors)
-    if (at::Tensor gradient = tensor.tensor.grad();
-        gradient.defined() && tensor.gradient_scale != 1)
-      gradient.mul_(tensor.gradient_scale);
+    if (at::Tensor gradient = tensor.tensor.grad(); gradient.defined()) {
+      if (tensor.gradient_scale != 1) gradient.mul_(tensor.gradient_scale);
+      if (tensor.unit.defined()) gradient.mul_(tensor.unit);
+    }
 }
 
 double clip_gradients(const std::vector<TrainedTensor>& tensors, double limit) {

@@ -21,6 +21,9 @@ struct TrainedTensor {
   bool decays = true;  // weight decay: not for normalizations and biases
   // Gradients are multiplied by it before anything else looks at them.
   double gradient_scale = 1;
+  // What is trained is `tensor` in multiples of this, which stays what it is
+  // and broadcasts to the tensor's shape. Undefined: 1.
+  at::Tensor unit = {};
 };
 
 class Optimizer {
@@ -40,7 +43,8 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options,
                                           std::vector<TrainedTensor> tensors);
 
 void clear_gradients(const std::vector<TrainedTensor>& tensors);
-// Multiplies each by its gradient_scale.
+// Multiplies each by its gradient_scale and unit: gradients are by what is
+// trained from here on.
 void scale_gradients(const std::vector<TrainedTensor>& tensors);
 // Multiplies every gradient so that their common L2 norm is at most `limit`
 // (Pascanu et al. 2013); returns the norm before. A limit of 0 only measures.

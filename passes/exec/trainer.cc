@@ -46,21 +46,11 @@ void check(const TrainOptions& options) {
           "needs samples that are held out");
 }
 
-// The larger, the better: accuracy, then loss; what is not finite is worst.
-using Score = std::pair<double, double>;
-
-Score score_of(const std::pair<double, std::optional<double>>& evaluated) {
-  const auto finite = [](double value) {
-    return std::isfinite(value) ? value : std::numeric_limits<double>::lowest();
-  };
-  return {finite(evaluated.second.value_or(0)), finite(-evaluated.first)};
-}
-
 // What of a checkpoint is numbers, beside the report.
 struct Progress {
   int64_t step = 0, steps = 0, log_every = 1, evaluate_every = 1;
   RunningMeans means;
-  Score best_score;
+  double best_loss = 0;
   int64_t worse = 0;  // evaluations since the best one
 };
 
@@ -92,7 +82,7 @@ class Training {
     context_.progress->begin("train", static_cast<uint64_t>(at_.steps));
     context_.progress->advance(static_cast<uint64_t>(at_.step));
     // Nothing is worse than what it began with.
-    if (options_.held_out > 0 && best_.empty()) judge(step_.evaluate());
+    if (options_.held_out > 0 && best_.empty()) judge(step_.evaluate().first);
     while (at_.step < at_.steps && !report_.stopped_early) one_step();
     finish();
     context_.progress->end();
@@ -223,7 +213,7 @@ class Training {
       const auto [loss, accuracy] = step_.evaluate();
       point.held_out_loss = loss;
       point.held_out_accuracy = accuracy;
-      judge({loss, accuracy});
+      judge(loss);
     }
     point.seconds = logged_at_ = seconds();
     report_.curve.push_back(point);
@@ -231,11 +221,12 @@ class Training {
     note_ = summary(point);
   }
 
-  void judge(
-      const std::pair<double, std::optional<double>>& loss_and_accuracy) {
-    const Score score = score_of(loss_and_accuracy);
-    if (best_.empty() || score > at_.best_score) {
-      at_.best_score = score;
+  // By loss: of a thousand samples, accuracy is good to a percent or two, and
+  // it is high on what a model was trained on before.
+  void judge(double loss) {
+    if (!std::isfinite(loss)) loss = std::numeric_limits<double>::max();
+    if (best_.empty() || loss < at_.best_loss) {
+      at_.best_loss = loss;
       at_.worse = 0;
       report_.best_step = at_.step;
       best_ = copies(result_now());
@@ -311,8 +302,7 @@ class Training {
     take("steps", at_.steps);
     take("log_every", at_.log_every);
     take("evaluate_every", at_.evaluate_every);
-    take("best_accuracy", at_.best_score.first);
-    take("best_negative_loss", at_.best_score.second);
+    take("best_loss", at_.best_loss);
     take("worse", at_.worse);
     take("samples", report_.samples);
     take("seconds", report_.seconds);

@@ -242,11 +242,11 @@ class Bench {
   }
 
  private:
-  exec::TrainOptions train_options(double rate) const {
+  exec::TrainOptions train_options() const {
     exec::TrainOptions train;
     train.steps = options_.steps;
     train.batch_size = options_.batch;
-    train.optimizer.learning_rate = options_.rate > 0 ? options_.rate : rate;
+    if (options_.rate > 0) train.optimizer.learning_rate = options_.rate;
     train.augment = !options_.plain;
     train.augmentation.flip = true;  // He et al. 2016, section 4.2
     train.augmentation.shift = 4;
@@ -293,7 +293,7 @@ class Bench {
         real ? bench::open_cifar(student, bench::kCifarTrain, options_.train,
                                  options_.threads)
              : data::open_data("synthetic", student, open);
-    const exec::TrainOptions train = train_options(0.01);
+    const exec::TrainOptions train = train_options();
     LatheSide lathe(student, teacher, *data, train, options_.threads);
     HandSide hand(student, teacher, *data, train);
     fmt::print(
@@ -350,10 +350,11 @@ class Bench {
   // Trains a copy by the pass; prints and keeps a row.
   void train(const std::string& table, const std::string& name,
              const ir::Model& student, double before, const Subject& teacher,
-             std::vector<distill::LossSpec> losses, double rate) {
+             std::vector<distill::LossSpec> losses) {
     distill::DistillOptions options;
     options.losses = std::move(losses);
-    options.train = train_options(rate);
+    options.train = train_options();
+    if (options_.rate > 0) options.learning_rate = options_.rate;
     const std::unique_ptr<Executor> executor =
         latency::make_runtime_executor(options_.threads, /*spin=*/false);
     PassContext context;
@@ -378,7 +379,6 @@ class Bench {
     row(table, {{"name", name},
                 {"steps", options_.steps},
                 {"batch", options_.batch},
-                {"learning_rate", options.train.optimizer.learning_rate},
                 {"cpu_minutes", minutes},
                 {"seconds", took.wall_ms / 1e3},
                 {"top1_before", before},
@@ -423,21 +423,20 @@ class Bench {
         sum.push_back(loss_spec("kl"));
         name += " + kl";
       }
-      train("B", name, student, before, dense, std::move(sum), 0.01);
+      train("B", name, student, before, dense, std::move(sum));
     }
-    train("B", "default", student, before, dense, {}, 0.01);
+    train("B", "default", student, before, dense, {});
   }
 
   void labels_or_teacher() {
     const Subject large = teacher();
     ir::Model student = bench::cifar_model("resnet20");
     if (!options_.trained) forget_weights(student, /*seed=*/1);
-    const double rate = options_.trained ? 0.01 : 0.05;
     const double before = bench::top1(student, *large.test);
     head("C. ResNet-20", bench::top1(large.model, *large.test));
     train("C", "labels alone", student, before, large,
-          {loss_spec("cross_entropy")}, rate);
-    train("C", "with a teacher", student, before, large, {}, rate);
+          {loss_spec("cross_entropy")});
+    train("C", "with a teacher", student, before, large, {});
   }
 
   const Options& options_;

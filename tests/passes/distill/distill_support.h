@@ -61,6 +61,18 @@ inline ir::Model conv_net(int64_t channels, uint64_t seed,
   return model;
 }
 
+// The same function: what the first convolution of a conv_net gives is so many
+// times as large.
+inline void scale_inside(ir::Model& model, float factor) {
+  for (const auto& [name, by] :
+       {std::pair{"w1", factor}, {"b1", factor}, {"w2", 1 / factor}}) {
+    ir::Value* value = model.graph->find(name);
+    std::vector<float> values = value->tensor().to_floats();
+    for (float& v : values) v *= by;
+    value->set_tensor(ir::Tensor::from<float>(value->tensor().dims(), values));
+  }
+}
+
 inline lathe::test::MemorySamples image_samples(
     std::vector<int64_t> labels = {}, int64_t samples = kSamples) {
   Random random(11);
@@ -93,7 +105,7 @@ inline DistillOptions quick(int64_t steps = 120) {
   options.train.steps = steps;
   options.train.batch_size = 32;
   options.train.optimizer.kind = exec::OptimizerKind::kAdamW;
-  options.train.optimizer.learning_rate = 0.01;
+  options.learning_rate = 0.01;
   options.train.held_out = -1;
   return options;
 }

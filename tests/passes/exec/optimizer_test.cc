@@ -136,15 +136,18 @@ TEST_CASE("an optimizer's state gives the same next step to the bit") {
        {OptimizerKind::kSgd, OptimizerKind::kAdamW}) {
     OptimizerOptions options;
     options.kind = kind;
-    const auto tensors = two_tensors();
+    auto tensors = two_tensors();
+    tensors[1].unit = values({0.3, 3, 1});
     const auto optimizer = make_optimizer(options, tensors);
     for (int i = 0; i < 2; ++i) step(*optimizer, tensors, i);
     const NamedValues state = optimizer->state();
     std::vector<TrainedTensor> others;
     for (const TrainedTensor& tensor : tensors)
-      others.push_back({tensor.name,
-                        tensor.tensor.detach().clone().set_requires_grad(true),
-                        tensor.decays});
+      others.push_back(
+          {.name = tensor.name,
+           .tensor = tensor.tensor.detach().clone().set_requires_grad(true),
+           .decays = tensor.decays,
+           .unit = tensor.unit});
     const auto other = make_optimizer(options, others);
     other->load(state);
     step(*optimizer, tensors, 2);
@@ -159,6 +162,41 @@ TEST_CASE("an optimizer's state gives the same next step to the bit") {
     // What is loaded replaces what was there.
     other->load({});
     CHECK(other->state().empty());
+  }
+}
+
+TEST_CASE("what has a unit is trained in multiples of it") {
+  const at::Tensor unit = values({0.25, 4, 1});
+  for (const OptimizerKind kind :
+       {OptimizerKind::kSgd, OptimizerKind::kAdamW}) {
+    OptimizerOptions options;
+    options.kind = kind;
+    options.weight_decay = 0.1;
+    const std::vector<TrainedTensor> tensors = {{.name = "a",
+                                                 .tensor = leaf({1, -2, 0.5}),
+                                                 .gradient_scale = 0.5,
+                                                 .unit = unit}};
+    const std::vector<TrainedTensor> multiples = {
+        {.name = "a", .tensor = leaf({4, -0.5, 0.5})}};
+    const auto optimizer = make_optimizer(options, tensors),
+               plain = make_optimizer(options, multiples);
+    for (int i = 0; i < kSteps; ++i) {
+      set_gradient(tensors[0].tensor, gradient(i));
+      scale_gradients(tensors);
+      set_gradient(multiples[0].tensor, 0.5 * gradient(i) * unit);
+      check_near(tensors[0].tensor.grad(), multiples[0].tensor.grad());
+      optimizer->step(kRates[i]);
+      plain->step(kRates[i]);
+      check_near(tensors[0].tensor.detach(),
+                 multiples[0].tensor.detach() * unit);
+    }
+    // Its state is by name, as any.
+    CHECK(optimizer->state().size() == plain->state().size());
+    check_near(optimizer->state()[0].second, plain->state()[0].second);
+    const at::Tensor before = tensors[0].tensor.detach().clone();
+    clear_gradients(tensors);
+    optimizer->step(0.1);
+    CHECK(tensors[0].tensor.detach().equal(before));
   }
 }
 

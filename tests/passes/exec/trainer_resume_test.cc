@@ -146,10 +146,7 @@ TEST_CASE("trainer: an early stop is not gone beyond") {
   options.patience = 1;
   const lathe::test::TempDir folder;
   options.folder = folder.path();
-  const auto worse = [](LinearTask& task) {
-    task.judges = false;
-    task.evaluations = {3, 1, 2};
-  };
+  const auto worse = [](LinearTask& task) { task.evaluations = {3, 1, 2}; };
   const Trained stopped = run(options, worse);
   CHECK(stopped.report.steps == 4);
   const Trained again = run(options, worse);

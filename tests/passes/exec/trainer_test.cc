@@ -149,7 +149,6 @@ TEST_CASE("trainer: the best weights on what is held out are kept") {
     context.jobs = 1;
     LinearTask watched(context);
     watched.records = true;
-    watched.judges = false;
     watched.evaluations = {9, 9, 5, 4, 1, 2, 3, 1, 7, 7};  // two batches each
     lathe::test::MemorySamples samples = linear_samples();
     const TrainingReport report =
@@ -174,7 +173,6 @@ TEST_CASE("trainer: what it began with stays where nothing is better") {
   PassContext context;
   context.jobs = 1;
   LinearTask task(context);
-  task.judges = false;
   task.evaluations = {1, 2, 1, 3};
   const auto before = copies(task.values());
   lathe::test::MemorySamples samples = linear_samples();
@@ -185,25 +183,11 @@ TEST_CASE("trainer: what it began with stays where nothing is better") {
   CHECK(same_bits(task.values(), before));
 }
 
-TEST_CASE("trainer: of equal accuracy, the smaller loss is better") {
-  TrainOptions options = short_run();
-  options.held_out = 4;
-  options.evaluate_every = 4;
-  options.optimizer.learning_rate = 1e-9;
-  const Trained trained = run(options, [](LinearTask& task) {
-    task.evaluations = {3, 1, 2, 1};
-  });
-  CHECK(trained.report.curve[3].held_out_accuracy ==
-        trained.report.curve[7].held_out_accuracy);
-  CHECK(trained.report.best_step == 4);
-}
-
 TEST_CASE("trainer: an evaluation that is not finite is the worst") {
   TrainOptions options = short_run();
   options.held_out = 4;
   options.evaluate_every = 4;
   const Trained trained = run(options, [](LinearTask& task) {
-    task.judges = false;
     task.evaluations = {NAN, NAN, 2, INFINITY};
   });
   CHECK(trained.report.best_step == 8);
@@ -217,7 +201,6 @@ TEST_CASE("trainer: it stops early where nothing gets better") {
   options.evaluate_every = 2;
   options.patience = 2;
   const Trained trained = run(options, [](LinearTask& task) {
-    task.judges = false;
     task.evaluations = {9, 3, 2, 2, 5, 1, 1};
   });
   CHECK(trained.report.stopped_early);
