@@ -19,6 +19,18 @@ bool close(const at::Tensor& a, const at::Tensor& b) {
   return at::allclose(a, b, /*rtol=*/1e-4, /*atol=*/1e-5);
 }
 
+// As training computes it, of all samples in one batch.
+at::Tensor training_scores(const ir::Model& model) {
+  auto program = exec::Program::compile(model);
+  program->set_training(true);
+  auto samples = image_samples();
+  ReadOptions all;
+  all.batch_size = kSamples;
+  const auto batch = samples.read(all)->next();
+  const at::NoGradGuard no_grad;
+  return program->run({{"x", exec::to_torch(batch->inputs[0].second)}})[0];
+}
+
 TEST_CASE("batch norm form: unfolded, the values stay; folded, the form") {
   const ir::Model before = conv_net(8, 3);
   ir::Model model = ir::clone(before);
@@ -27,16 +39,7 @@ TEST_CASE("batch norm form: unfolded, the values stay; folded, the form") {
   CHECK(count(model, "BatchNormalization") == 2);
   CHECK(close(scores(model), scores(before)));
   // Of the batch that the statistics are of, training computes the same.
-  auto program = exec::Program::compile(model);
-  program->set_training(true);
-  auto samples = image_samples();
-  ReadOptions all;
-  all.batch_size = kSamples;
-  const auto batch = samples.read(all)->next();
-  const at::NoGradGuard no_grad;
-  const at::Tensor trained =
-      program->run({{"x", exec::to_torch(batch->inputs[0].second)}})[0];
-  CHECK(at::allclose(trained, scores(before), 1e-3, 1e-3));
+  CHECK(at::allclose(training_scores(model), scores(before), 1e-3, 1e-3));
 
   fold_batch_norm(model, bench.context);
   CHECK(count(model, "BatchNormalization") == 0);
@@ -86,16 +89,7 @@ TEST_CASE("batch norm form: statistics of another network are renewed") {
   CHECK(unfold_batch_norm(model, bench.context) == 1);
   CHECK(count(model, "BatchNormalization") == 1);
   CHECK(close(scores(model), before));
-  auto program = exec::Program::compile(model);
-  program->set_training(true);
-  auto samples = image_samples();
-  ReadOptions all;
-  all.batch_size = kSamples;
-  const auto batch = samples.read(all)->next();
-  const at::NoGradGuard no_grad;
-  CHECK(at::allclose(
-      program->run({{"x", exec::to_torch(batch->inputs[0].second)}})[0], before,
-      1e-3, 1e-3));
+  CHECK(at::allclose(training_scores(model), before, 1e-3, 1e-3));
 }
 
 TEST_CASE("batch norm form: fresh weights keep theirs") {
