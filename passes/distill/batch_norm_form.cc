@@ -6,13 +6,13 @@
 #include "passes/exec/program.h"
 #include "passes/exec/staged_run.h"
 #include "passes/pass.h"
+#include "passes/rewrite/graph_edits.h"
 #include "passes/rewrite/rewrite.h"
 
 namespace lathe::distill {
 namespace {
 
 constexpr int64_t kSamples = 512, kAtOnce = 64;
-constexpr double kFilterNorm = 1.4142135623730951;
 // Behind the name of what a convolution gave, while BatchNormalization has it.
 constexpr std::string_view kConvolved = "_convolved";
 constexpr float kEpsilon = 1e-5f;
@@ -47,24 +47,12 @@ bool is_float_constant(const ir::Value& value) {
   return value.is_constant() && value.tensor().type() == ir::DataType::kFloat;
 }
 
-// Codes with a scale for each filter, which takes what folding multiplies with.
-bool has_channel_scales(const ir::Value& weight) {
-  const ir::Node* node = weight.producer();
-  return node && node->is("DequantizeLinear") &&
-         node->attr_int("axis", 1) == 0 &&
-         node->attr_int("block_size", 0) == 0 &&
-         node->input(0)->is_constant() && is_float_constant(*node->input(1)) &&
-         node->input(1)->tensor().rank() == 1 &&
-         node->input(0)->uses().size() == 1 &&
-         node->input(1)->uses().size() == 1;
-}
-
 // Those that can have one of their own behind them.
 std::vector<ir::Node*> convolutions(const ir::Model& model) {
   std::vector<ir::Node*> found;
   for (ir::Node* node : nodes_of(model, "Conv")) {
     const ir::Value *weight = node->input(1), *bias = node->input(2);
-    if ((is_float_constant(*weight) || has_channel_scales(*weight)) &&
+    if ((is_float_constant(*weight) || rewrite::channel_codes(*node)) &&
         weight->uses().size() == 1 && (!bias || is_float_constant(*bias)) &&
         !node->output()->is_graph_output())
       found.push_back(node);
@@ -121,49 +109,26 @@ ir::Value* constant(ir::Graph& graph, const std::string& name,
       name, exec::from_torch(values.to(at::kFloat), ir::DataType::kFloat));
 }
 
-// Gives every filter the norm kFilterNorm; returns by what each was multiplied.
-// A filter of zeros stays, and so do codes: training_units.h sees to those.
-at::Tensor scale_filters(ir::Node& conv, int64_t channels) {
-  ir::Value* weight = conv.input(1);
-  if (!weight->is_constant()) return at::ones({channels}, at::kDouble);
-  const at::Tensor filters = exec::to_torch(weight->tensor()).to(at::kDouble);
-  const at::Tensor norms = filters.flatten(1).square().sum(1).sqrt();
-  at::Tensor factors = kFilterNorm / norms;
-  factors.masked_fill_(norms == 0, 1);
-  std::vector<int64_t> shape(static_cast<size_t>(filters.dim()), 1);
-  shape[0] = -1;
-  weight->set_tensor(exec::from_torch(
-      (filters * factors.reshape(shape)).to(at::kFloat), ir::DataType::kFloat));
-  return factors;
-}
-
 void insert(ir::Graph& graph, ir::Node& conv, const Moments& moments) {
   ir::Value* value = conv.output();
   const std::string name = value->name();
-  const at::Tensor mean = moments.mean();
-  const at::Tensor factors = scale_filters(conv, mean.numel());
-  const at::Tensor variance = moments.variance() * factors.square();
-  if (ir::Value* bias = conv.input(2)) {
-    const at::Tensor scaled = exec::to_torch(bias->tensor()) * factors;
-    if (bias->uses().size() == 1)
-      bias->set_tensor(
-          exec::from_torch(scaled.to(at::kFloat), ir::DataType::kFloat));
-    else
-      conv.set_input(2, constant(graph, name + "_bias", scaled));
-  }
+  const at::Tensor mean = moments.mean(), variance = moments.variance();
+  // As small beside small values as 1e-5 beside those of deviation 1.
+  const double typical = variance.mean().item<double>();
+  const float epsilon =
+      typical > 0 ? static_cast<float>(kEpsilon * typical) : kEpsilon;
   const std::vector<ir::Node*> order = graph.node_list();
   const auto next = std::next(std::find(order.begin(), order.end(), &conv));
   ir::Node* norm = graph.add_node(
       "BatchNormalization",
-      {value,
-       constant(graph, name + "_scale", (variance + kEpsilon).sqrt() / factors),
+      {value, constant(graph, name + "_scale", (variance + epsilon).sqrt()),
        constant(graph, name + "_shift", mean),
-       constant(graph, name + "_mean", mean * factors),
+       constant(graph, name + "_mean", mean),
        constant(graph, name + "_variance", variance)},
       std::vector<std::string>{name + "_normalized"},
       next == order.end() ? nullptr : *next);
   norm->name = conv.id() + "_normalized";
-  norm->set_attr("epsilon", kEpsilon);
+  norm->set_attr("epsilon", epsilon);
   ir::Value* normalized = norm->output();
   normalized->type = value->type;
   graph.replace_all_uses(value, normalized);

@@ -3,13 +3,10 @@
 //
 //   before: Conv -> y     after: Conv -> BatchNormalization -> y
 //
-// Its statistics are those of what the convolution gives on samples; scale and
-// shift are the deviation and mean of what stood there. Folded networks, and
-// pruned ones with the statistics of what they were cut from, train at small
-// rates alone (Ioffe and Szegedy 2015, arXiv 1502.03167, section 3.3). Behind
-// BatchNormalization a filter's norm has no meaning but for how far a step
-// turns it: each is given sqrt(2), the norm of He et al. (2015, arXiv
-// 1502.01852), with which the usual rates fit.
+// Scale and shift are the deviation and mean of what the convolution gives on
+// samples, and so are the statistics. Folded networks, and pruned ones with the
+// statistics of what they were cut from, train at small rates alone (Ioffe and
+// Szegedy 2015, arXiv 1502.03167, section 3.3).
 #pragma once
 
 #include "passes/ir/graph.h"
@@ -27,9 +24,8 @@ bool has_batch_norm(const ir::Model& model);
 // Needs context.data.
 int64_t unfold_batch_norm(ir::Model& model, PassContext& context);
 
-// Folds each into its convolution, with the running statistics of training:
-// those of samples taken anew, as they are, did worse behind varied ones
-// (docs/distillation.md).
+// Folds each into its convolution, with the running statistics of training,
+// which are of samples varied as it saw them.
 void fold_batch_norm(ir::Model& model, const PassContext& context);
 
 }  // namespace lathe::distill

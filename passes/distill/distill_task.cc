@@ -79,7 +79,8 @@ std::vector<exec::TrainedTensor> trained_tensors(const exec::Program& program,
                              info.kind == ParameterKind::kWeight,
                              info.gradient_factor};
     if (const auto unit = units.find(parameter.name); unit != units.end())
-      made.unit = unit->second.to(parameter.tensor.device());
+      made.unit = unit->second.to(parameter.tensor.device(),
+                                  parameter.tensor.scalar_type());
     tensors.push_back(std::move(made));
   }
   return tensors;

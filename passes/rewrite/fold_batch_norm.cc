@@ -126,29 +126,13 @@ Reason read_bias(const ir::Node& node, size_t channels,
   return "";
 }
 
-// DequantizeLinear by output channel, of constants that nobody else reads; or
-// null.
-ir::Node* channel_codes(const ir::Node& conv, size_t channels) {
-  ir::Node* node = conv.input(1)->producer();
-  if (!conv.is("Conv") || !node || !node->is("DequantizeLinear") ||
-      node->attr_int("block_size", 0) != 0 || node->attr_int("axis", 1) != 0)
-    return nullptr;
-  const ir::Tensor* codes = constant_tensor(node->input(0));
-  const ir::Tensor* scale = constant_tensor(node->input(1));
-  if (!codes || !scale || scale->rank() != 1 || codes->rank() < 3 ||
-      scale->size() != static_cast<int64_t>(channels) ||
-      codes->dims()[0] != scale->size() ||
-      (node->input(2) && !constant_tensor(node->input(2))))
-    return nullptr;
-  for (const ir::Value* value : {conv.input(1), node->input(0), node->input(1)})
-    if (value->uses().size() != 1 || value->is_graph_output()) return nullptr;
-  return node;
-}
-
 Reason scale_codes(const ir::Node& dequantize, const ChannelAffine& affine,
                    ir::Tensor& out) {
   const ir::Tensor& tensor = dequantize.input(1)->tensor();
   std::vector<double> scale = tensor.to_doubles();
+  if (scale.size() != affine.factor.size())
+    return "it has " + std::to_string(affine.factor.size()) +
+           " channels, and the codes before it " + std::to_string(scale.size());
   for (size_t c = 0; c < scale.size(); ++c) scale[c] *= affine.factor[c];
   out = ir::Tensor::from_doubles(tensor.type(), tensor.dims(), scale);
   for (const double value : out.to_doubles())
@@ -188,7 +172,7 @@ Reason fold(ir::Node& norm) {
   ChannelAffine affine;
   if (Reason reason = read_parameters(norm, affine); !reason.empty())
     return reason;
-  ir::Node* coded = channel_codes(*before, affine.factor.size());
+  ir::Node* coded = channel_codes(*before);
   const ir::Tensor* weight =
       constant_tensor(coded ? coded->input(1) : before->input(1));
   if (!weight || !ir::is_floating(weight->type()))

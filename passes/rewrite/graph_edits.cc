@@ -48,6 +48,22 @@ std::optional<ir::Tensor> constant_node_tensor(const ir::Node& node) {
   return std::nullopt;
 }
 
+ir::Node* channel_codes(const ir::Node& conv) {
+  if (!conv.is("Conv") || !conv.input(1)) return nullptr;
+  ir::Node* node = conv.input(1)->producer();
+  if (!node || !node->is("DequantizeLinear") ||
+      node->attr_int("block_size", 0) != 0 || node->attr_int("axis", 1) != 0)
+    return nullptr;
+  const ir::Tensor* codes = constant_tensor(node->input(0));
+  const ir::Tensor* scale = constant_tensor(node->input(1));
+  if (!codes || !scale || codes->rank() < 3 || scale->rank() != 1 ||
+      codes->dims()[0] != scale->size())
+    return nullptr;
+  for (const ir::Value* value : {conv.input(1), node->input(0), node->input(1)})
+    if (value->uses().size() != 1 || value->is_graph_output()) return nullptr;
+  return node;
+}
+
 std::optional<int64_t> normalize_axis(int64_t axis, int64_t rank) {
   if (axis < -rank || axis >= rank) return std::nullopt;
   return axis < 0 ? axis + rank : axis;

@@ -24,6 +24,10 @@ std::optional<int64_t> constant_int(const ir::Value* value);
 // and for values that a function's attribute gives.
 std::optional<ir::Tensor> constant_node_tensor(const ir::Node& node);
 
+// The DequantizeLinear that gives a Conv its weight from constants that nobody
+// else reads, with a scale for each output channel; or null.
+ir::Node* channel_codes(const ir::Node& conv);
+
 // `axis` counted from the front; nullopt outside [-rank, rank).
 std::optional<int64_t> normalize_axis(int64_t axis, int64_t rank);
 
