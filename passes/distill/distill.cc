@@ -25,7 +25,7 @@ namespace {
 // Evaluations look at this share of the samples, and at most at so many.
 constexpr int64_t kHeldOutShare = 10, kMostHeldOut = 1000;
 constexpr int64_t kLeastBatch = 16;
-// docs/distillation.md has what they were tried on.
+// docs/results.md has what they were tried on.
 constexpr double kNormalizedRate = 0.05, kFewSamplesRate = 0.02,
                  kPlainRate = 0.01, kAdamWRate = 0.0005;
 constexpr int64_t kFewSamples = 5000;
